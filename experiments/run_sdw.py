@@ -1,0 +1,136 @@
+"""Distil an offline RL data set into a few synthetic pairs and score policies cloned on them.
+
+python experiments/run_sdw.py --dataset_path=hopper.hdf5 --env=hopper --teacher=hopper.pt \
+        --teacher_stats=d4rl_stats.json --teacher_stats_key=hopper-medium-v2 --out=runs/hopper
+"""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Any
+
+from absl import flags
+from config import ANNEALS, PRESETS, Config
+from scoring import FINAL_SEED, Curve, score, score_references, summary
+from setup_run import initial_set, prepare, weigh_by_density
+
+from obd_jax import artefacts, data, distill, evaluation
+from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
+from obd_jax.types import InvalidInputError, SyntheticData
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Run the whole job and write the run folder; returns the content of `results.json`.
+
+    Raises:
+        InvalidInputError: the input cannot be used; nothing has been written.
+        distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
+    """
+    if not config.out:
+        raise InvalidInputError("--out is required: the run folder to write")
+    out = pathlib.Path(config.out)
+    artefacts.refuse_unusable(out)
+    clock = Clock()
+    with clock("load"):
+        setup = prepare(config)
+        constant = data.constant_columns(setup.data.observations).tolist()
+        if constant:
+            note(f"constant observation columns {constant}: centred, not scaled up")
+    with clock("targets"):
+        targets = distill.make_objective(
+            config.objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
+        )
+    weights, density_card = None, None
+    if config.temperature > 0:
+        with clock("density"):
+            weights, density_card = weigh_by_density(
+                config, setup.keys["density"], targets.observations
+            )
+            targets = distill.sdw(targets, weights)
+
+    with artefacts.RunFolder(out) as folder:
+        folder.write_json("config.json", dataclasses.asdict(config))
+        with clock("references"):
+            rows = score_references(config, setup)
+        card = {
+            "provenance": {
+                "data": dataclasses.asdict(setup.data.provenance),
+                "teacher": dataclasses.asdict(setup.teacher.provenance),
+                "environment": {
+                    "name": setup.environment.name,
+                    "backend": setup.environment.backend,
+                },
+                "seed": config.seed,
+                "software": artefacts.software(),
+            },
+            "config": dataclasses.asdict(config),
+            "density": density_card,
+            "constant_columns": constant,
+            "student": dataclasses.asdict(setup.recipe),
+        }
+
+        def keep(synthetic: SyntheticData) -> pathlib.Path:
+            return artefacts.save(out, artefacts.DistilledSet(synthetic, setup.normalizer, card))
+
+        curve = Curve(config, setup, folder, clock)
+        synthetic = initial_set(config, setup, targets, weights)
+        curve.score(synthetic, {"step": 0, "seconds": 0.0})
+        bound = config.action_bound or None
+        try:
+            state, history = distill.train(
+                setup.keys["distil"],
+                distill.distiller(setup.student, setup.optimizer, action_bound=bound),
+                targets,
+                synthetic,
+                steps=config.outer_steps,
+                batch_size=config.batch_size,
+                budget_seconds=config.budget_minutes and 60 * config.budget_minutes,
+                anneal=ANNEALS[config.anneal],
+                callback=curve,
+            )
+        except distill.DivergedError as error:
+            note(f"the last good set is in {keep(error.state.synthetic)}")
+            raise
+        path = keep(state.synthetic)
+        clock.seconds["distil"] = history[-1]["seconds"]
+        with clock("evaluate"):
+            scores = score(
+                setup,
+                "synthetic",
+                state.synthetic,
+                config.students,
+                config.episodes,
+                FINAL_SEED,
+            )
+        rows = {"synthetic": evaluation.summarize(scores), **rows}
+        results = {
+            "returns": rows,
+            "seconds": clock.seconds,
+            "outer_steps": history[-1]["step"],
+            "loss": history[-1]["loss"],
+            **card,
+        }
+        folder.write_json("results.json", results)
+        artefacts.draw_curve(
+            out / "curve.png",
+            f"{setup.environment.name}: {setup.data.provenance.name}",
+            curve.losses,
+            curve.returns,
+            {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},
+        )
+    print(summary(results, path))
+    return results
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        run(config_from_flags(Config, PRESETS[flags.FLAGS.config]))
+    except distill.DivergedError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    define_flags(Config)
+    flags.DEFINE_enum("config", "default", list(PRESETS), "Settings that flags then override.")
+    run_main(main)

@@ -1,0 +1,140 @@
+"""From a configuration to what a run starts from, all of it checked."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from config import INITIALIZERS, Config, check
+
+from obd_jax import data, density, distill, optimizers, students, toy
+from obd_jax.command_line import Progress, note
+from obd_jax.teachers import check_teacher, load_calql
+from obd_jax.types import (
+    Array,
+    InvalidInputError,
+    Key,
+    Normalizer,
+    OfflineData,
+    Student,
+    SyntheticData,
+    Targets,
+    Teacher,
+)
+
+TOY_TRANSITIONS = 20_000
+
+
+class Setup(NamedTuple):
+    """What a run starts from, all of it checked."""
+
+    environment: data.EnvironmentSpec
+    data: OfflineData
+    teacher: Teacher
+    normalizer: Normalizer
+    recipe: students.MLPRecipe
+    student: Student
+    optimizer: optax.GradientTransformation
+    keys: dict[str, Key]
+
+
+def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
+    """Read data and teacher."""
+    if (config.dataset is None) == (config.dataset_path is None):
+        raise InvalidInputError("give either --dataset or --dataset_path")
+    if config.dataset == "toy":
+        return toy.SPEC, toy.offline_data(jax.random.key(0), TOY_TRANSITIONS), toy.teacher()
+    if config.dataset_path is not None:
+        if config.env is None:
+            raise InvalidInputError("--dataset_path needs --env, the environment of the data")
+        environment, path = data.environment(config.env), pathlib.Path(config.dataset_path)
+    else:
+        assert config.dataset is not None
+        environment = data.environment_of(config.dataset)
+        path = data.find_file(config.dataset, data.default_folder())
+    if not (config.teacher and config.teacher_stats and config.teacher_stats_key):
+        raise InvalidInputError(
+            "a near-expert policy is needed: give --teacher, --teacher_stats and "
+            "--teacher_stats_key"
+        )
+    offline = data.load_hdf5(path)
+    teacher = load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
+    check_teacher(teacher, offline)
+    return environment, offline, teacher
+
+
+def prepare(config: Config) -> Setup:
+    """Load and check everything that a run needs, before anything is written."""
+    environment, offline, teacher = load(config)
+    check(config, offline)
+    recipe = students.MLPRecipe(
+        hidden_sizes=config.hidden_sizes,
+        steps=config.inner_steps,
+        optimizer=config.inner_optimizer,
+        learning_rate=config.inner_learning_rate,
+        momentum=config.inner_momentum,
+    )
+    optimizer = optimizers.make(
+        config.outer_optimizer, config.outer_learning_rate, config.outer_momentum
+    )
+    if config.clip_norm:
+        optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    names = ("density", "initial", "random_real", "distil", "students")
+    return Setup(
+        environment,
+        offline,
+        teacher,
+        data.normalizer(offline.observations),
+        recipe,
+        recipe.student(offline.action_size),
+        optimizer,
+        dict(zip(names, jax.random.split(jax.random.key(config.seed), len(names)), strict=True)),
+    )
+
+
+def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Array, dict[str, Any]]:
+    """SDW weights [M] from a freshly fitted state density, and what to record of them."""
+    estimator = density.make(config.density)
+    states = np.asarray(observations)
+    progress = Progress("fit density, epoch")
+    params, history = density.fit(
+        key,
+        estimator,
+        states,
+        epochs=config.density_epochs,
+        callback=lambda record: progress(
+            record["epoch"],
+            config.density_epochs,
+            note=f"held-out log likelihood {record['held_out_log_likelihood']:.3f}",
+        ),
+    )
+    log_density = density.log_prob_chunked(estimator, params, states)
+    weights = density.reciprocal_weights(
+        jnp.asarray(log_density), config.temperature, config.floor_quantile
+    )
+    card = {
+        "estimator": config.density,
+        "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
+        "effective_sample_fraction": float(weights.effective_sample_fraction),
+        "invalid_densities": int(weights.num_invalid),
+    }
+    note(f"density: {card}")
+    return weights.weights, card
+
+
+def initial_set(
+    config: Config, setup: Setup, targets: Targets, weights: Array | None
+) -> SyntheticData:
+    """The N real pairs that distillation starts from."""
+    own = distill.dbc(setup.data, setup.normalizer)
+    if config.initializer == "relabelled":
+        pool = own._replace(actions=targets.actions)
+    elif config.initializer == "density" and weights is not None:
+        pool = own._replace(weights=weights)
+    else:
+        pool = own
+    return distill.choose(
+        setup.keys["initial"], INITIALIZERS[config.initializer], pool, config.pairs
+    )

@@ -1,0 +1,134 @@
+"""What the entry scripts share: flags from a configuration record, errors, progress."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from absl import app, flags, logging
+
+from obd_jax.types import InvalidInputError
+
+_DEFINERS: dict[type, Callable[..., Any]] = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+}
+
+
+def field(default: Any, help_text: str) -> Any:
+    """Dataclass field that is also a flag of the same name."""
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+def define_flags(config_type: type) -> None:
+    """One absl flag for every field of a configuration record; its default stays the record's.
+
+    A tuple of integers is written as a comma-separated list, and None as an absent flag.
+    """
+    hints = typing.get_type_hints(config_type)
+    for entry in dataclasses.fields(config_type):
+        shown = f" Default: {entry.default}." if entry.default is not None else ""
+        kind = _kind(hints[entry.name])
+        define = _DEFINERS.get(kind, flags.DEFINE_list)
+        define(entry.name, None, entry.metadata["help"] + shown)
+
+
+def config_from_flags(config_type: type, preset: Mapping[str, Any]) -> Any:
+    """Configuration from the flags given, then the preset, then the record's defaults."""
+    hints = typing.get_type_hints(config_type)
+    values = dict(preset)
+    for entry in dataclasses.fields(config_type):
+        given = flags.FLAGS[entry.name].value
+        if given is None:
+            continue
+        if _kind(hints[entry.name]) is tuple:
+            try:
+                given = tuple(int(item) for item in given)
+            except ValueError as error:
+                raise InvalidInputError(
+                    f"--{entry.name} takes integers separated by commas, got {','.join(given)}"
+                ) from error
+        values[entry.name] = given
+    return config_type(**values)
+
+
+def _kind(hint: Any) -> type:
+    """The type behind `X`, `X | None` or `tuple[int, ...]`."""
+    if isinstance(hint, types.UnionType):
+        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """`absl.app.run`, with invalid input as one line on stderr and exit code 2."""
+
+    def wrapped(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)
+        try:
+            if len(arguments) > 1:
+                raise InvalidInputError(
+                    f"unexpected argument {arguments[1]!r}; flags start with --"
+                )
+            main()
+        except InvalidInputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(wrapped)
+
+
+def note(message: str) -> None:
+    """One line for the person who watches."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Seconds spent in named phases; the same name adds up."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count what runs inside as phase `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+class Progress:
+    """Progress lines on stderr, at most one every few seconds, with the time still to go."""
+
+    def __init__(self, label: str, interval: float = 5.0):
+        self._label, self._interval = label, interval
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int, eta: float | None = None, note: str = "") -> None:
+        """Report `done` of `total`; the time to go is extrapolated unless given in seconds."""
+        now = time.monotonic()
+        if done < total and now - self._last < self._interval:
+            return
+        self._last = now
+        elapsed = now - self._start
+        if eta is None:
+            eta = elapsed * (total - done) / max(done, 1)
+        print(
+            f"{self._label} {done}/{total} | {_clock(elapsed)} elapsed, {_clock(eta)} to go"
+            + (f" | {note}" if note else ""),
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,110 @@
+"""The locomotion tasks of D4RL: how to make them and how their returns are scored."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from obd_jax.types import Array, InvalidInputError, Key
+
+
+class FunctionalEnvironment(NamedTuple):
+    """A task made of pure functions, so that rollouts run inside `jit`, `vmap` and `scan`.
+
+    reset:            key -> state, a pytree.
+    step:             (state, action [A] in [-1, 1]) -> (state, reward []).
+    observe:          state -> observation [D], raw units.
+    horizon:          steps per episode; episodes end by time only.
+    observation_size: D.
+    action_size:      A.
+    """
+
+    reset: Callable[[Key], Any]
+    step: Callable[[Any, Array], tuple[Any, Array]]
+    observe: Callable[[Any], Array]
+    horizon: int
+    observation_size: int
+    action_size: int
+
+
+class EnvironmentSpec(NamedTuple):
+    """A task.
+
+    name:           as data set names begin.
+    gymnasium_id:   argument of `gymnasium.make`; None for a task that Gymnasium does not have.
+    make_kwargs:    further arguments of `gymnasium.make`.
+    reference_min:  undiscounted return that scores 0 (a random policy's).
+    reference_max:  undiscounted return that scores 100 (an expert's).
+    functional:     the task itself, where it is not Gymnasium's.
+    """
+
+    name: str
+    gymnasium_id: str | None
+    make_kwargs: Mapping[str, Any]
+    reference_min: float
+    reference_max: float
+    functional: FunctionalEnvironment | None = None
+
+    @property
+    def backend(self) -> str:
+        """What simulates the task."""
+        return f"gymnasium {self.gymnasium_id}" if self.functional is None else "jax"
+
+
+_NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
+
+# Reference returns: D4RL (Fu et al. 2020, arXiv 2004.07219). Gymnasium's v4 tasks have the
+# physics of the v2 tasks that D4RL recorded; v5 changed both physics and rewards.
+_ENVIRONMENTS = {
+    spec.name: spec
+    for spec in (
+        EnvironmentSpec("hopper", "Hopper-v4", _NO_KWARGS, -20.272305, 3234.3),
+        EnvironmentSpec("halfcheetah", "HalfCheetah-v4", _NO_KWARGS, -280.178953, 12135.0),
+        EnvironmentSpec("walker2d", "Walker2d-v4", _NO_KWARGS, 1.629008, 4592.3),
+        EnvironmentSpec(
+            "ant",
+            "Ant-v4",
+            # D4RL's 111 observations include the contact forces.
+            MappingProxyType({"use_contact_forces": True}),
+            -325.6,
+            3879.7,
+        ),
+    )
+}
+_DATASET_TYPES = ("random", "medium", "expert", "medium-replay", "full-replay", "medium-expert")
+
+
+def environment(name: str) -> EnvironmentSpec:
+    """The task called `name`.
+
+    Raises:
+        InvalidInputError: an unknown name; the message lists the known ones.
+    """
+    if name not in _ENVIRONMENTS:
+        raise InvalidInputError(
+            f"unknown environment {name!r}; known are {', '.join(_ENVIRONMENTS)}"
+        )
+    return _ENVIRONMENTS[name]
+
+
+def environment_of(dataset_name: str) -> EnvironmentSpec:
+    """The task of a D4RL data set, named like `walker2d-medium-expert` or `hopper-medium-v2`.
+
+    Raises:
+        InvalidInputError: an unknown name; the message lists the known ones.
+    """
+    name, _, dataset_type = dataset_name.removesuffix("-v2").partition("-")
+    if name not in _ENVIRONMENTS or dataset_type not in _DATASET_TYPES:
+        raise InvalidInputError(
+            f"unknown data set {dataset_name!r}; known are ENVIRONMENT-TYPE and "
+            f"ENVIRONMENT-TYPE-v2 with ENVIRONMENT in {', '.join(_ENVIRONMENTS)} "
+            f"and TYPE in {', '.join(_DATASET_TYPES)}"
+        )
+    return _ENVIRONMENTS[name]
+
+
+def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:
+    """D4RL-normalised returns: 100 (returns - min) / (max - min), any shape, float64."""
+    returns = np.asarray(returns, np.float64)
+    return 100 * (returns - spec.reference_min) / (spec.reference_max - spec.reference_min)

@@ -1,0 +1,56 @@
+"""State densities: models, the fit loop, and weights that fall with the density."""
+
+from collections.abc import Callable
+
+from obd_jax.density.fit import (
+    PAPER_BATCH_SIZE,
+    PAPER_EPOCHS,
+    PAPER_LEARNING_RATE,
+    PAPER_WEIGHT_DECAY,
+    fit,
+    log_prob_chunked,
+    paper_optimizer,
+)
+from obd_jax.density.gaussian import gaussian
+from obd_jax.density.kde import kde
+from obd_jax.density.knn import knn
+from obd_jax.density.maf import maf
+from obd_jax.density.weights import DensityWeights, reciprocal_weights
+from obd_jax.types import DensityEstimator, InvalidInputError
+
+DENSITIES: dict[str, Callable[..., DensityEstimator]] = {
+    "gaussian": gaussian,
+    "kde": kde,
+    "knn": knn,
+    "maf": maf,
+}
+
+
+def make(name: str) -> DensityEstimator:
+    """The density estimator of that name, with its default settings.
+
+    Raises:
+        InvalidInputError: no estimator has that name.
+    """
+    if name not in DENSITIES:
+        raise InvalidInputError(f"unknown density {name!r}; known: {', '.join(DENSITIES)}")
+    return DENSITIES[name]()
+
+
+__all__ = [
+    "DENSITIES",
+    "PAPER_BATCH_SIZE",
+    "PAPER_EPOCHS",
+    "PAPER_LEARNING_RATE",
+    "PAPER_WEIGHT_DECAY",
+    "DensityWeights",
+    "fit",
+    "gaussian",
+    "kde",
+    "knn",
+    "log_prob_chunked",
+    "maf",
+    "make",
+    "paper_optimizer",
+    "reciprocal_weights",
+]

@@ -1,0 +1,35 @@
+"""Distillation: objectives, starting points, one meta-gradient step and its driver."""
+
+from obd_jax.distill.distiller import Distiller, DistillerState, distiller
+from obd_jax.distill.initializers import by_weight, choose, kmeans_plus_plus, uniform
+from obd_jax.distill.objectives import (
+    OBJECTIVES,
+    av_pbc,
+    dbc,
+    make_objective,
+    pbc,
+    sdw,
+    weighted_squared_error,
+)
+from obd_jax.distill.train import DivergedError, cosine_anneal, sample, train
+
+__all__ = [
+    "OBJECTIVES",
+    "Distiller",
+    "DistillerState",
+    "DivergedError",
+    "av_pbc",
+    "by_weight",
+    "choose",
+    "cosine_anneal",
+    "dbc",
+    "distiller",
+    "kmeans_plus_plus",
+    "make_objective",
+    "pbc",
+    "sample",
+    "sdw",
+    "train",
+    "uniform",
+    "weighted_squared_error",
+]

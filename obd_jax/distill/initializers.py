@@ -1,0 +1,73 @@
+"""Where a synthetic set starts: rows chosen from a pool of real states.
+
+The pool is an objective's `Targets`, so the same choice serves the data's own actions
+(pool of `dbc`) and the teacher's (pool of `pbc`).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
+
+# (key, pool [M], N) -> [N] distinct rows of the pool.
+Chooser = Callable[[Key, Targets, int], Array]
+
+
+def uniform(key: Key, pool: Targets, size: int) -> Array:
+    """N rows at random, each at most once (the papers' initialisation)."""
+    return jax.random.choice(key, pool.weights.shape[0], (size,), replace=False)
+
+
+def by_weight(key: Key, pool: Targets, size: int) -> Array:
+    """N rows at random without replacement, with probability in proportion to the weights.
+
+    Gumbel top-k (Vieira 2014): the N largest of log weight plus Gumbel noise.
+    """
+    noise = jax.random.gumbel(key, pool.weights.shape)
+    return jax.lax.top_k(jnp.log(pool.weights) + noise, size)[1]
+
+
+def kmeans_plus_plus(key: Key, pool: Targets, size: int) -> Array:
+    """N rows spread over the states (Arthur and Vassilvitskii 2007).
+
+    Each is drawn in proportion to its squared distance to the nearest row drawn before.
+    """
+    first_key, *keys = jax.random.split(key, size)
+    observations = pool.observations
+
+    def squared_distances(row: Array) -> Array:
+        return jnp.sum(jnp.square(observations - observations[row][None, :]), axis=1)
+
+    def shrink(nearest: Array, row: Array) -> Array:
+        # Zero marks the rows taken; the floor keeps duplicates of them possible, if unlikely.
+        closer = jnp.maximum(jnp.minimum(nearest, squared_distances(row)), 1e-30)
+        return jnp.where(nearest > 0.0, closer, 0.0).at[row].set(0.0)
+
+    def draw(nearest: Array, key: Key) -> tuple[Array, Array]:
+        row = jax.random.categorical(key, jnp.log(nearest))
+        return shrink(nearest, row), row
+
+    first = jax.random.randint(first_key, (), 0, observations.shape[0])
+    if size == 1:
+        return first[None]
+    nearest = shrink(jnp.full(observations.shape[0], jnp.inf), first)
+    _, rows = jax.lax.scan(draw, nearest, jnp.stack(keys))
+    return jnp.concatenate([first[None], rows])
+
+
+def choose(key: Key, chooser: Chooser, pool: Targets, size: int) -> SyntheticData:
+    """Synthetic set that starts at the N = `size` rows that `chooser` takes from the pool.
+
+    Raises:
+        InvalidInputError: N is not between 1 and M.
+    """
+    available = pool.weights.shape[0]
+    if not 1 <= size <= available:
+        raise InvalidInputError(
+            f"number of synthetic pairs must be between 1 and the {available} states of the "
+            f"data, got {size}"
+        )
+    rows = chooser(key, pool, size)
+    return SyntheticData(pool.observations[rows], pool.actions[rows])

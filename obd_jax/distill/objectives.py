@@ -1,0 +1,126 @@
+"""What a student should do on real states: the objectives as weighted regressions.
+
+DBC, PBC and Av-PBC (Lei et al. 2024, section 4) differ only in which action is matched
+and how much each state counts, and SDW (Lei et al. 2025) multiplies in one more weight.
+So an objective is data, computed once: `Targets` for every state of the offline data.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from obd_jax.types import Array, InvalidInputError, Normalizer, OfflineData, Targets, Teacher
+
+
+def weighted_squared_error(predicted: Array, batch: Targets) -> Array:
+    """Mean over states [B] and action dimensions of weight times squared error.
+
+    Args:
+        predicted: [B, A] the student's actions.
+        batch: the actions to match and the weights of their states.
+
+    Returns:
+        Scalar; Lei et al. (2024), equations of DBC, PBC and Av-PBC by the weights given.
+    """
+    return jnp.mean(batch.weights[:, None] * jnp.square(predicted - batch.actions))
+
+
+def dbc(data: OfflineData, normalizer: Normalizer) -> Targets:
+    """Data-based cloning: match the data's own actions, every state alike."""
+    return Targets(
+        jnp.asarray(normalizer.normalize(data.observations), jnp.float32),
+        jnp.asarray(data.actions),
+        jnp.ones(len(data), jnp.float32),
+    )
+
+
+def pbc(data: OfflineData, normalizer: Normalizer, teacher: Teacher) -> Targets:
+    """Policy-based cloning: match the teacher's actions pi*(s), every state alike."""
+    actions = _map_in_chunks(jax.jit(teacher.act), data.observations)
+    _refuse_non_finite(actions, "teacher's actions")
+    return dbc(data, normalizer)._replace(actions=jnp.asarray(actions))
+
+
+def av_pbc(
+    data: OfflineData, normalizer: Normalizer, teacher: Teacher, scale: float | None = None
+) -> Targets:
+    """Action-value weighted PBC: match pi*(s), weighted by q*(s, pi*(s)).
+
+    Args:
+        data: the offline data.
+        normalizer: what the students see observations through.
+        teacher: pi* and q*.
+        scale: None normalises the weights to mean 1, because value scales differ between
+            environments; 0.02 is the OBD release's setting, which does not normalise.
+
+    Returns:
+        Targets whose weights are max(q*, 0): a negative weight would reward errors.
+
+    Raises:
+        InvalidInputError: no state has a positive value, or a value is not finite.
+    """
+    targets = pbc(data, normalizer, teacher)
+    values = _map_in_chunks(jax.jit(teacher.value), data.observations, np.asarray(targets.actions))
+    _refuse_non_finite(values, "teacher's values")
+    weights = np.maximum(values, 0.0)
+    if weights.max() == 0.0:
+        raise InvalidInputError(
+            f"Av-PBC needs positive values, and the teacher's lie in "
+            f"[{values.min():.4g}, {values.max():.4g}]; use PBC with this teacher"
+        )
+    weights = weights / weights.mean() if scale is None else scale * weights
+    return targets._replace(weights=jnp.asarray(weights, jnp.float32))
+
+
+def sdw(targets: Targets, density_weights: Array) -> Targets:
+    """State density weighting of any objective (Lei et al. 2025).
+
+    Args:
+        targets: an objective.
+        density_weights: [M] tempered reciprocal density, mean 1.
+
+    Returns:
+        The objective with both weights multiplied, and its mean weight unchanged.
+    """
+    product = targets.weights * density_weights
+    return targets._replace(weights=product * (jnp.mean(targets.weights) / jnp.mean(product)))
+
+
+OBJECTIVES = ("dbc", "pbc", "av_pbc")
+
+
+def make_objective(
+    name: str, data: OfflineData, normalizer: Normalizer, teacher: Teacher, scale: float | None
+) -> Targets:
+    """Objective by name; an unknown name raises InvalidInputError with the known ones."""
+    makers = {
+        "dbc": functools.partial(dbc, data, normalizer),
+        "pbc": functools.partial(pbc, data, normalizer, teacher),
+        "av_pbc": functools.partial(av_pbc, data, normalizer, teacher, scale),
+    }
+    if name not in makers:
+        raise InvalidInputError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
+    return makers[name]()
+
+
+def _map_in_chunks(function, *arrays: np.ndarray, size: int = 16_384) -> np.ndarray:
+    """Apply a compiled function to rows in chunks of one shape, so that memory is bounded."""
+    length = len(arrays[0])
+    size = min(size, length)
+    outputs = []
+    for start in range(0, length, size):
+        begin = min(start, length - size)  # The last chunk overlaps instead of shrinking.
+        chunk = np.asarray(function(*(array[begin : begin + size] for array in arrays)))
+        outputs.append(chunk[start - begin :])
+    return np.concatenate(outputs)
+
+
+def _refuse_non_finite(array: np.ndarray, what: str) -> None:
+    bad = np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    if len(bad):
+        raise InvalidInputError(
+            f"the {what} are not finite on {len(bad)} of {len(array)} states "
+            f"(first at row {bad[0, 0]})"
+        )

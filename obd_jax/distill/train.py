@@ -1,0 +1,153 @@
+"""The driver that owns the outer loop: compiled once, reported through a callback."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from obd_jax.distill.distiller import Distiller, DistillerState
+from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
+
+# Called after every compiled block of steps with the state and a record of plain numbers.
+Callback = Callable[[DistillerState, dict[str, Any]], None]
+
+
+class DivergedError(RuntimeError):
+    """Loss or gradient stopped being finite; `state` holds the last good synthetic set."""
+
+    def __init__(self, message: str, state: DistillerState):
+        super().__init__(message)
+        self.state = state
+
+
+def sample(key: Key, targets: Targets, size: int) -> Targets:
+    """Batch of `size` states drawn uniformly with replacement."""
+    rows = jax.random.randint(key, (size,), 0, targets.weights.shape[0])
+    return jax.tree.map(lambda array: array[rows], targets)
+
+
+def cosine_anneal(progress: np.ndarray, final: float = 0.02) -> np.ndarray:
+    """Factor of the outer step size at a progress in [0, 1]: cosine from 1 to `final`."""
+    return final + (1.0 - final) * 0.5 * (1.0 + np.cos(np.pi * np.clip(progress, 0.0, 1.0)))
+
+
+def train(
+    key: Key,
+    distiller: Distiller,
+    targets: Targets,
+    synthetic: SyntheticData,
+    *,
+    steps: int,
+    batch_size: int,
+    budget_seconds: float | None = None,
+    steps_per_call: int = 10,
+    anneal: Callable[[np.ndarray], np.ndarray] = cosine_anneal,
+    callback: Callback | None = None,
+) -> tuple[DistillerState, list[dict[str, Any]]]:
+    """Distil a synthetic set.
+
+    Args:
+        key: consumed by batches and students.
+        distiller: one step.
+        targets: the objective on all states [M].
+        synthetic: where to start.
+        steps: outer steps at most.
+        batch_size: real states per step.
+        budget_seconds: wall-clock at most, compilation included and the callback's own
+            time excluded. The annealing follows whichever of steps and budget is nearer its
+            end, so a run that the budget stops is annealed too.
+        steps_per_call: steps per compiled call, which is also the callback's interval.
+        anneal: progress in [0, 1] -> factor of the outer step size.
+        callback: called with the state and {"step", "progress", "seconds", "loss",
+            "gradient_norm", "step_scale", "eta_seconds"} after every call.
+
+    Returns:
+        The last state and the list of all records.
+
+    Raises:
+        InvalidInputError: steps, batch_size or budget_seconds not positive.
+        DivergedError: a loss or gradient was not finite.
+    """
+    for name, value in (
+        ("steps", steps),
+        ("batch_size", batch_size),
+        ("steps_per_call", steps_per_call),
+        ("budget_seconds", 1.0 if budget_seconds is None else budget_seconds),
+    ):
+        if not value > 0:
+            raise InvalidInputError(f"{name} must be positive, got {value}")
+    start = time.perf_counter()
+    in_callback = 0.0
+    init_key, batch_key = jax.random.split(key)
+    state = distiller.init(init_key, synthetic)
+
+    def block(state: DistillerState, targets: Targets, step_scales: Array, count: Array):
+        """At most `count` steps, fewer when one is not finite; metrics [steps_per_call]."""
+
+        def go_on(carry):
+            done, _, metrics = carry
+            return (done < count) & metrics["finite"].all()
+
+        def step(carry):
+            done, state, metrics = carry
+            batch = sample(jax.random.fold_in(batch_key, state.step), targets, batch_size)
+            state, latest = distiller.update(state, batch, step_scales[done])
+            metrics = jax.tree.map(lambda row, value: row.at[done].set(value), metrics, latest)
+            return done + 1, state, metrics
+
+        metrics = {
+            "loss": jnp.zeros(steps_per_call),
+            "gradient_norm": jnp.zeros(steps_per_call),
+            "finite": jnp.ones(steps_per_call, bool),
+        }
+        return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, metrics))
+
+    compiled = jax.jit(block).lower(state, targets, jnp.zeros(steps_per_call), 1).compile()
+
+    history: list[dict[str, Any]] = []
+    done, block_seconds = 0, 0.0
+    while done < steps:
+        elapsed = time.perf_counter() - start - in_callback
+        if budget_seconds is not None and done and elapsed + block_seconds > budget_seconds:
+            break
+        count = min(steps_per_call, steps - done)
+        progress = (done + np.arange(count)) / steps
+        if budget_seconds is not None:
+            spent = elapsed + block_seconds * np.arange(count) / count
+            progress = np.maximum(progress, spent / budget_seconds)
+        step_scales = np.zeros(steps_per_call, np.float32)
+        step_scales[:count] = anneal(progress)
+        ran, state, metrics = jax.block_until_ready(compiled(state, targets, step_scales, count))
+        done += int(ran)
+        if not metrics["finite"].all():
+            raise DivergedError(
+                f"loss or gradient not finite at outer step {done}; lower the outer or inner "
+                f"learning rate",
+                state,
+            )
+        now = time.perf_counter() - start - in_callback
+        block_seconds = now - elapsed
+        remaining = (steps - done) * (now / done)
+        if budget_seconds is not None:
+            remaining = min(remaining, max(budget_seconds - now, 0.0))
+        finished = done / steps
+        if budget_seconds is not None:
+            finished = max(finished, min(now / budget_seconds, 1.0))
+        record = {
+            "step": done,
+            "progress": finished,
+            "seconds": now,
+            "loss": float(metrics["loss"][:count].mean()),
+            "gradient_norm": float(metrics["gradient_norm"][:count].mean()),
+            "step_scale": float(step_scales[count - 1]),
+            "eta_seconds": remaining,
+        }
+        history.append(record)
+        if callback is not None:
+            called = time.perf_counter()
+            callback(state, record)
+            in_callback += time.perf_counter() - called
+    return state, history

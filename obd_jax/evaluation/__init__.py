@@ -1,0 +1,23 @@
+"""Evaluation: students from a synthetic set, rollouts, scores and their statistics."""
+
+from obd_jax.evaluation.functional import functional_returns
+from obd_jax.evaluation.rollouts import gymnasium_returns
+from obd_jax.evaluation.score import score_policies, score_students
+from obd_jax.evaluation.statistics import (
+    interquartile_mean,
+    stratified_bootstrap_interval,
+    summarize,
+)
+from obd_jax.evaluation.students import fit_students, student_policy
+
+__all__ = [
+    "fit_students",
+    "functional_returns",
+    "gymnasium_returns",
+    "interquartile_mean",
+    "score_policies",
+    "score_students",
+    "stratified_bootstrap_interval",
+    "student_policy",
+    "summarize",
+]

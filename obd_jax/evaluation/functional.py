@@ -1,0 +1,40 @@
+"""Returns of policies in environments that are themselves pure JAX functions."""
+
+import functools
+
+import jax
+import numpy as np
+
+from obd_jax.data import FunctionalEnvironment
+from obd_jax.types import Params, Policy
+
+
+@functools.lru_cache(maxsize=16)
+def _rollouts(policy: Policy, environment: FunctionalEnvironment):
+    """(params with leading [K], keys [K, E]) -> returns [K, E], one compiled program."""
+
+    def episode(params, key):
+        def step(state, _):
+            return environment.step(state, policy(params, environment.observe(state)))
+
+        _, rewards = jax.lax.scan(step, environment.reset(key), length=environment.horizon)
+        return rewards.sum()
+
+    return jax.jit(jax.vmap(jax.vmap(episode, in_axes=(None, 0))))
+
+
+def functional_returns(
+    policy: Policy,
+    params: Params,
+    environment: FunctionalEnvironment,
+    *,
+    students: int,
+    episodes: int,
+    seed: int,
+) -> np.ndarray:
+    """Undiscounted returns [K, E] float64 of K policies, params with a leading axis [K].
+
+    Every student meets its own initial states, drawn from `seed`.
+    """
+    keys = jax.random.split(jax.random.key(seed), (students, episodes))
+    return np.asarray(_rollouts(policy, environment)(params, keys), np.float64)

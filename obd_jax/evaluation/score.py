@@ -1,0 +1,71 @@
+"""D4RL-normalised returns of policies and of students trained from a synthetic set."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from obd_jax.data import EnvironmentSpec, normalized_score
+from obd_jax.evaluation.functional import functional_returns
+from obd_jax.evaluation.rollouts import Progress, gymnasium_returns
+from obd_jax.evaluation.students import fit_students, student_policy
+from obd_jax.types import Key, Normalizer, Params, Policy, Student, SyntheticData
+
+
+def score_policies(
+    policy: Policy,
+    params: Params,
+    environment: EnvironmentSpec,
+    *,
+    students: int,
+    episodes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Normalised returns [K, E] of K policies, params with a leading axis [K]."""
+    counts = {"students": students, "episodes": episodes, "seed": seed}
+    if environment.functional is not None:
+        returns = functional_returns(policy, params, environment.functional, **counts)
+    else:
+        returns = gymnasium_returns(policy, params, environment, progress=progress, **counts)
+    return normalized_score(environment, returns)
+
+
+def score_students(
+    key: Key,
+    student: Student,
+    synthetic: SyntheticData,
+    normalizer: Normalizer,
+    environment: EnvironmentSpec,
+    *,
+    students: int,
+    episodes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Normalised returns [K, E] of K students trained from scratch on a synthetic set.
+
+    Args:
+        key: of the students' initialisations.
+        student: how they are trained.
+        synthetic: what they are trained on.
+        normalizer: what they see raw observations through.
+        environment: where they act.
+        students: K.
+        episodes: E, for each student.
+        seed: of the episodes.
+        progress: of the rollouts.
+
+    Returns:
+        100 for the reference expert, 0 for the random policy.
+    """
+    trained = fit_students(key, student, synthetic, students)
+    normalizers = jax.tree.map(lambda x: jnp.stack([x] * students), normalizer)
+    return score_policies(
+        student_policy(student),
+        (trained, normalizers),
+        environment,
+        students=students,
+        episodes=episodes,
+        seed=seed,
+        progress=progress,
+    )

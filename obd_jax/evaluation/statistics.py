@@ -1,0 +1,68 @@
+"""Summaries of returns: mean, interquartile mean and bootstrap intervals."""
+
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from obd_jax.types import InvalidInputError
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3)."""
+    return float(scipy.stats.trim_mean(scores, 0.25, axis=None))
+
+
+def stratified_bootstrap_interval(
+    scores: np.ndarray, *, seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean, resampling within each stratum (Agarwal et al. 2021).
+
+    Args:
+        scores: [strata, n] independent scores; strata are never mixed.
+        seed: of the resampling.
+        resamples: bootstrap samples.
+        confidence: coverage of the interval.
+
+    Returns:
+        Lower and upper end.
+    """
+    strata, size = scores.shape
+    generator = np.random.default_rng(seed)
+    total = np.zeros(resamples)
+    for stratum in scores:
+        total += stratum[generator.integers(0, size, (resamples, size))].mean(axis=1)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(total / strata, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def summarize(returns: np.ndarray) -> dict[str, Any]:
+    """Summary of one row of results.
+
+    The independent units of the interval and of the interquartile mean are the students
+    (each scored by the mean of its episodes), or the episodes of a single policy: ten
+    episodes of a student that falls are one piece of evidence, not ten.
+
+    Args:
+        returns: [K, E] normalised returns of K students in E episodes each.
+
+    Returns:
+        {"mean", "iqm", "ci95": [low, high], "per_student": [K means], "episodes": E}.
+
+    Raises:
+        InvalidInputError: there is no return, or one is not finite.
+    """
+    if returns.ndim != 2 or returns.size == 0 or not np.isfinite(returns).all():
+        raise InvalidInputError(
+            f"returns must be finite and of shape [students, episodes], got shape {returns.shape}"
+        )
+    per_student = returns.mean(axis=1)
+    units = per_student if len(per_student) > 1 else returns[0]
+    return {
+        "mean": float(returns.mean()),
+        "iqm": interquartile_mean(units),
+        "ci95": list(stratified_bootstrap_interval(units[None, :])),
+        "per_student": [float(value) for value in per_student],
+        "episodes": returns.shape[1],
+    }

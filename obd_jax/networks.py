@@ -1,0 +1,44 @@
+"""Multilayer perceptrons for policies and critics."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from obd_jax.types import Array, Key
+
+
+class MLP(nn.Module):
+    """ReLU network with a linear output: inputs [..., in] -> [..., output_size].
+
+    Kernels are orthogonal with gain sqrt(2) on every layer and biases zero, the
+    initialisation of the OBD release (Lei et al. 2024).
+    """
+
+    hidden_sizes: Sequence[int]
+    output_size: int
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """Apply the network."""
+        initializer = nn.initializers.orthogonal(2.0**0.5)
+        hidden = inputs
+        for size in self.hidden_sizes:
+            hidden = nn.relu(nn.Dense(size, kernel_init=initializer)(hidden))
+        return nn.Dense(self.output_size, kernel_init=initializer)(hidden)
+
+
+def init_sequentially(module: nn.Module, key: Key, inputs: Array):
+    """`module.init` that stays sequential under `vmap`.
+
+    Batched QR calls of several orthogonal initialisers inside one program deadlock on
+    two CPU cores; one key after another does not. Parameters have the inputs' dtype.
+    """
+
+    @jax.custom_batching.sequential_vmap
+    def init(key):
+        params = module.init(key, jnp.zeros(inputs.shape[-1:], inputs.dtype))
+        return jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), params)
+
+    return init(key)

@@ -1,0 +1,99 @@
+"""The papers' student: a small network trained by behavioural cloning."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from obd_jax import networks, optimizers
+from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
+
+
+def cloning_error(predicted: Array, actions: Array) -> Array:
+    """Mean squared error over pairs and action dimensions, both [N, A]."""
+    return jnp.mean(jnp.square(predicted - actions))
+
+
+def mlp(
+    action_size: int,
+    *,
+    hidden_sizes: Sequence[int] = (256, 256, 256),
+    steps: int = 100,
+    optimizer: optax.GradientTransformation,
+    remat: bool = True,
+) -> Student:
+    """Student trained by full-batch behavioural cloning (Lei et al. 2024, section 5).
+
+    It acts by tanh of the network's output; neither training nor acting samples.
+
+    Args:
+        action_size: A.
+        hidden_sizes: widths of the ReLU layers.
+        steps: T, of training.
+        optimizer: of the student (the inner optimiser).
+        remat: recompute each training step in the reverse pass instead of storing its
+            activations; the gradient is the same and memory is T times smaller.
+
+    Returns:
+        The student.
+
+    Raises:
+        InvalidInputError: a number is not positive.
+    """
+    if steps < 1 or action_size < 1 or not hidden_sizes or min(hidden_sizes) < 1:
+        raise InvalidInputError(
+            f"training steps, action size and hidden sizes must be positive, got {steps}, "
+            f"{action_size} and {tuple(hidden_sizes)}"
+        )
+    network = networks.MLP(tuple(hidden_sizes), action_size)
+
+    def act(params: Params, observations: Array) -> Array:
+        return jnp.tanh(jnp.asarray(network.apply(params, observations)))
+
+    def fit(key: Key, synthetic: SyntheticData) -> Params:
+        def step(carry, _):
+            params, optimizer_state = carry
+            gradient = jax.grad(
+                lambda p: cloning_error(act(p, synthetic.observations), synthetic.actions)
+            )(params)
+            updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
+            return (optax.apply_updates(params, updates), optimizer_state), None
+
+        if remat:
+            step = jax.checkpoint(step)
+        params = networks.init_sequentially(network, key, synthetic.observations)
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
+        return params
+
+    return Student(fit, act)
+
+
+@dataclasses.dataclass(frozen=True)
+class MLPRecipe:
+    """How to train an MLP student, in plain values: what a distilled set's card recommends.
+
+    hidden_sizes:  widths of the ReLU layers.
+    steps:         T, full-batch training steps.
+    optimizer:     name, one of `optimizers.OPTIMIZERS`.
+    learning_rate: of the optimiser, for the mean over pairs and action dimensions.
+    momentum:      of the optimiser.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    steps: int
+    optimizer: str
+    learning_rate: float
+    momentum: float
+
+    def student(self, action_size: int, remat: bool = True) -> Student:
+        """The student that follows this recipe."""
+        optimizer = optimizers.make(self.optimizer, self.learning_rate, self.momentum)
+        return mlp(
+            action_size,
+            hidden_sizes=self.hidden_sizes,
+            steps=self.steps,
+            optimizer=optimizer,
+            remat=remat,
+        )

@@ -1,0 +1,169 @@
+"""Records and function types shared by every room.
+
+Axis letters used in all docstrings:
+
+    N  synthetic pairs            D  observation size      A  action size
+    B  batch of real states       M  transitions in the offline data
+    T  inner training steps       P  population (synthetic sets distilled together)
+    K  students                   E  episodes
+
+Arrays on the host (offline data, returns) are numpy; everything that is computed
+with is a JAX array. A record of pure functions is a `NamedTuple`, in the manner of
+`optax.GradientTransformation`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+
+# Acts on raw observations: (params, observations [..., D]) -> actions [..., A] in [-1, 1].
+Policy = Callable[[Params, Array], Array]
+
+
+class InvalidInputError(ValueError):
+    """Input that cannot be used: the message says what was given and what is accepted."""
+
+
+def _row(vector, like):
+    """Vector [D] with as many leading axes as `like` [..., D] has."""
+    return vector.reshape((1,) * (like.ndim - 1) + (-1,))
+
+
+class Normalizer(NamedTuple):
+    """Affine map between raw and normalised observations: (raw - mean) / scale.
+
+    mean:  [D] raw units.
+    scale: [D] raw units, positive; whatever was added to the standard deviation is included.
+    """
+
+    mean: Array
+    scale: Array
+
+    def normalize(self, observations):
+        """Raw observations [..., D] -> normalised ones [..., D]."""
+        return (observations - _row(self.mean, observations)) / _row(self.scale, observations)
+
+    def denormalize(self, observations):
+        """Normalised observations [..., D] -> raw ones [..., D]."""
+        return observations * _row(self.scale, observations) + _row(self.mean, observations)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where data or a policy comes from.
+
+    source: what kind of thing it is, for example "d4rl-layout hdf5" or "arrays".
+    name:   path or name as the user gave it.
+    sha256: hash of the file's bytes, or of the arrays when there is no file.
+    """
+
+    source: str
+    name: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OfflineData:
+    """Transitions of an offline RL data set, in q-learning form (host memory, raw units).
+
+    observations:      [M, D] float32.
+    actions:           [M, A] float32.
+    rewards:           [M] float32.
+    next_observations: [M, D] float32; row i follows row i within its episode.
+    terminals:         [M] bool; true where the environment ended (not where time ran out).
+    episode_starts:    [episodes] int64, the first row of every episode.
+    episode_returns:   [complete episodes] float64, undiscounted, rewards of dropped rows included.
+    provenance:        where the data comes from.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminals: np.ndarray
+    episode_starts: np.ndarray
+    episode_returns: np.ndarray
+    provenance: Provenance
+
+    @property
+    def observation_size(self) -> int:
+        """D."""
+        return self.observations.shape[1]
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return self.actions.shape[1]
+
+    def __len__(self) -> int:
+        """M."""
+        return self.observations.shape[0]
+
+
+class Teacher(NamedTuple):
+    """A near-expert policy and its critic, both on raw observations.
+
+    act:   observations [..., D] -> actions [..., A] in [-1, 1] (pi*).
+    value: (observations [..., D], actions [..., A]) -> [...] discounted return (q*).
+    """
+
+    act: Callable[[Array], Array]
+    value: Callable[[Array, Array], Array]
+    observation_size: int
+    action_size: int
+    provenance: Provenance
+
+
+class DensityEstimator(NamedTuple):
+    """A model of the state density.
+
+    init:      (key, observations [M, D]) -> params; closed-form estimators are complete here.
+    log_prob:  (params, observations [B, D]) -> [B] log density in nats.
+    trainable: whether `density.fit` goes on to maximise the likelihood by gradient steps.
+    """
+
+    init: Callable[[Key, Array], Params]
+    log_prob: Callable[[Params, Array], Array]
+    trainable: bool
+
+
+class SyntheticData(NamedTuple):
+    """The distilled set.
+
+    observations: [N, D] normalised.
+    actions:      [N, A].
+    """
+
+    observations: Array
+    actions: Array
+
+
+class Targets(NamedTuple):
+    """A weighted regression on real states: which action to match, how much each state counts.
+
+    observations: [M or B, D] normalised.
+    actions:      [M or B, A] the actions to match.
+    weights:      [M or B] non-negative, mean 1 over the data.
+    """
+
+    observations: Array
+    actions: Array
+    weights: Array
+
+
+class Student(NamedTuple):
+    """A policy class together with how it is trained from a distilled set.
+
+    fit: (key, synthetic) -> params; differentiable in synthetic.
+    act: (params, normalised observations [..., D]) -> actions [..., A] in [-1, 1].
+    """
+
+    fit: Callable[[Key, SyntheticData], Params]
+    act: Callable[[Params, Array], Array]

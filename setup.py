@@ -1,0 +1,44 @@
+"""Package definition; development and CI install the pinned `requirements.txt` first."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "obd_jax/__init__.py").read_text())[1]
+
+setup(
+    name="obd-jax",
+    version=VERSION,
+    description="Offline behaviour distillation with state density weighting, in JAX",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["obd_jax", "obd_jax.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "flax>=0.12",
+        "gymnasium[mujoco]>=1.0",
+        "h5py>=3.11",
+        "jax>=0.10",
+        "matplotlib>=3.9",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "scipy>=1.13",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.10"],
+        "tpu": ["jax[tpu]>=0.10"],
+        "test": [
+            "flowjax>=19.1",
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8.2",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "scikit-learn>=1.5",
+        ],
+    },
+)

@@ -1,0 +1,165 @@
+"""HDF5 files in D4RL's layout."""
+
+import hashlib
+
+import h5py
+import numpy as np
+import pytest
+
+from obd_jax.data import environment_of, from_arrays, load_hdf5, normalized_score
+from obd_jax.types import InvalidInputError
+
+
+def recording(rows=20):
+    rng = np.random.default_rng(0)
+    return {
+        "observations": rng.normal(size=(rows, 4)),
+        "actions": rng.uniform(-1, 1, (rows, 2)),
+        "rewards": rng.normal(size=rows),
+        "terminals": np.arange(rows) == 6,
+        "timeouts": np.arange(rows) == 12,
+    }
+
+
+def write(path, fields):
+    with h5py.File(path, "w") as file:
+        for name, value in fields.items():
+            file[name] = value
+    return path
+
+
+def assert_same_transitions(left, right):
+    for name in (
+        "observations",
+        "actions",
+        "rewards",
+        "next_observations",
+        "terminals",
+        "episode_starts",
+        "episode_returns",
+    ):
+        assert getattr(left, name).dtype == getattr(right, name).dtype
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
+
+
+def test_a_file_holds_the_transitions_of_its_arrays(tmp_path):
+    fields = recording()
+    path = write(tmp_path / "any name", fields)
+    data = load_hdf5(path)
+    assert_same_transitions(data, from_arrays(**fields))
+    assert len(data) == 18
+    assert data.provenance.name == str(path)
+    assert data.provenance.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_columns_and_numeric_flags_read_like_rows_of_bool(tmp_path):
+    fields = recording()
+    columns = {
+        **fields,
+        "rewards": fields["rewards"][:, None],
+        "terminals": fields["terminals"].astype(np.float32)[:, None],
+        "timeouts": fields["timeouts"].astype(np.int8),
+    }
+    assert_same_transitions(
+        load_hdf5(write(tmp_path / "a", fields)), load_hdf5(write(tmp_path / "b", columns))
+    )
+
+
+def test_next_observations_and_other_members_are_ignored_as_in_d4rl(tmp_path):
+    fields = recording()
+    more = {**fields, "next_observations": np.zeros((20, 4)), "infos/qpos": np.zeros((20, 3))}
+    assert_same_transitions(
+        load_hdf5(write(tmp_path / "a", fields)), load_hdf5(write(tmp_path / "b", more))
+    )
+
+
+def test_timeouts_may_be_missing(tmp_path):
+    fields = recording()
+    del fields["timeouts"]
+    data = load_hdf5(write(tmp_path / "a", fields))
+    assert len(data) == 19
+    np.testing.assert_array_equal(data.episode_starts, [0, 7])
+    np.testing.assert_allclose(data.episode_returns, [fields["rewards"][:7].sum()])
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"absent\.hdf5: cannot be read: No such file"):
+        load_hdf5(tmp_path / "absent.hdf5")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="cannot be read: Is a directory"):
+        load_hdf5(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, share):
+    path = write(tmp_path / "data.hdf5", recording())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InvalidInputError, match=r"data\.hdf5: not an HDF5 file, or truncated") as e:
+        load_hdf5(path)
+    assert "\n" not in str(e.value)
+
+
+def test_a_damaged_compressed_file_is_refused(tmp_path):
+    path = tmp_path / "data.hdf5"
+    with h5py.File(path, "w") as file:
+        for name, value in recording(2000).items():
+            file.create_dataset(name, data=value, compression="gzip", chunks=True)
+        at = file["observations"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[at : at + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match="not an HDF5 file, or truncated"):
+        load_hdf5(path)
+
+
+def test_a_missing_key_is_refused_with_those_found_and_needed(tmp_path):
+    fields = recording()
+    del fields["rewards"], fields["timeouts"]
+    fields["infos/qpos"] = np.zeros(3)
+    path = write(tmp_path / "data.hdf5", fields)
+    expected = (
+        "lacks rewards; needed are observations, actions, rewards, terminals; "
+        "found actions, observations, terminals$"
+    )
+    with pytest.raises(InvalidInputError, match=expected):
+        load_hdf5(path)
+
+
+def test_unusable_contents_are_refused_by_path(tmp_path):
+    fields = recording()
+    fields["observations"][3, 2] = np.nan
+    path = write(tmp_path / "data.hdf5", fields)
+    with pytest.raises(InvalidInputError, match=r"data\.hdf5: observations are NaN .* row 3"):
+        load_hdf5(path)
+
+
+@pytest.mark.parametrize("value", ["text", 3.0, h5py.Empty("f4")])
+def test_members_that_are_not_arrays_are_refused(tmp_path, value):
+    path = write(tmp_path / "data.hdf5", {**recording(), "rewards": value})
+    with pytest.raises(InvalidInputError, match="rewards have"):
+        load_hdf5(path)
+
+
+# Episodes, rows, mean and standard deviation of the scores: README of the shared data.
+@pytest.mark.parametrize(
+    ("name", "transitions", "episodes", "mean", "std"),
+    [
+        ("hopper-medium", 100_000 - 10, 210, 47.1, 12.1),
+        ("walker2d-medium-expert", 100_000 - 100, 101, 105.5, 9.5),
+        ("halfcheetah-medium", 100_000 - 100, 100, 45.1, 0.9),
+    ],
+)
+def test_real_files_have_their_published_episodes_and_scores(
+    shared_data, name, transitions, episodes, mean, std
+):
+    data = load_hdf5(shared_data / "calql_rollouts" / f"{name}.hdf5")
+    assert len(data) == transitions
+    assert len(data.episode_starts) == len(data.episode_returns) == episodes
+    scores = normalized_score(environment_of(name), data.episode_returns)
+    np.testing.assert_allclose([scores.mean(), scores.std()], [mean, std], atol=0.05)
+    # Within an episode each row's next observation is the next row's observation.
+    inside = np.setdiff1d(np.arange(len(data) - 1), data.episode_starts - 1)
+    np.testing.assert_array_equal(data.next_observations[inside], data.observations[inside + 1])

@@ -1,0 +1,56 @@
+"""Tasks and their reference returns."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from obd_jax.data import environment, environment_of, normalized_score
+from obd_jax.types import InvalidInputError
+
+
+# D4RL's reference returns (Fu et al. 2020, arXiv 2004.07219, and its `infos.py`).
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("hopper", -20.272305, 3234.3),
+        ("halfcheetah", -280.178953, 12135.0),
+        ("walker2d", 1.629008, 4592.3),
+        ("ant", -325.6, 3879.7),
+    ],
+)
+def test_reference_returns_score_0_and_100(name, low, high):
+    np.testing.assert_allclose(
+        normalized_score(environment(name), [[low, high], [(low + high) / 2, low]]),
+        [[0, 100], [50, 0]],
+        atol=1e-10,
+    )
+
+
+# Observation and action sizes of the D4RL v2 data.
+@pytest.mark.parametrize(
+    ("name", "observation_size", "action_size"),
+    [("hopper", 11, 3), ("halfcheetah", 17, 6), ("walker2d", 17, 6), ("ant", 111, 8)],
+)
+@pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning")
+def test_gymnasium_tasks_have_the_sizes_of_the_data(name, observation_size, action_size):
+    spec = environment(name)
+    made = gymnasium.make(spec.gymnasium_id, **spec.make_kwargs)
+    assert made.observation_space.shape == (observation_size,)
+    assert made.action_space.shape == (action_size,)
+    made.close()
+
+
+@pytest.mark.parametrize("name", ["walker2d-medium-expert", "walker2d-medium-expert-v2"])
+def test_data_set_names_lead_to_their_task(name):
+    assert environment_of(name) is environment("walker2d")
+
+
+def test_an_unknown_environment_is_refused_with_those_known():
+    with pytest.raises(InvalidInputError, match="'humanoid'; known are hopper, halfcheetah"):
+        environment("humanoid")
+
+
+@pytest.mark.parametrize("name", ["hopper", "hopper-", "humanoid-medium", "hopper-good", "", "-v2"])
+def test_an_unknown_data_set_is_refused_with_those_known(name):
+    with pytest.raises(InvalidInputError, match=r"unknown data set .*hopper.*medium-replay"):
+        environment_of(name)
