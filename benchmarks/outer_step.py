@@ -64,7 +64,7 @@ def measure() -> dict[str, float | None]:
         optimizer=optax.sgd(0.1, momentum=_MOMENTUM.value or None),
         remat=_REMAT.value,
     )
-    distiller = distill.distiller(student, optax.adam(0.02), action_bound=1.0)
+    distiller = distill.distiller(student, optax.adam(0.02), constraint=distill.clipped())
     keys = jax.random.split(jax.random.key(0), 5)
     synthetic = SyntheticData(
         jax.random.normal(keys[0], (n, d)), jax.random.uniform(keys[1], (n, a), minval=-1.0)

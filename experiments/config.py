@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from obd_jax import density, distill, optimizers
+from obd_jax import density, distill, optimizers, students
 from obd_jax.command_line import field
 from obd_jax.types import InvalidInputError, OfflineData
 
@@ -44,13 +44,18 @@ class Config:
 
     pairs: int = field(256, "N, synthetic pairs.")
     initializer: str = field("random", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
-    action_bound: float = field(1.0, "Synthetic actions stay in [-bound, bound]; 0: free.")
+    constraint: str = field(
+        "squashed", f"On synthetic actions: one of {', '.join(distill.CONSTRAINTS)}."
+    )
 
     hidden_sizes: tuple[int, ...] = field((256, 256, 256), "Widths of a student's layers.")
     inner_steps: int = field(100, "T, training steps of a student.")
     inner_optimizer: str = field("sgd", f"Students': one of {', '.join(optimizers.OPTIMIZERS)}.")
     inner_learning_rate: float = field(0.1, "Students' learning rate.")
     inner_momentum: float = field(0.9, "Students' momentum.")
+    cloning: str = field(
+        "presquash", f"Students' loss: one of {', '.join(students.CLONING_ERRORS)}."
+    )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
     outer_learning_rate: float = field(0.02, "The set's learning rate.")
@@ -73,8 +78,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "value_scale": 0.02,
-        "action_bound": 0.0,
+        "constraint": "free",
         "inner_momentum": 0.0,
+        "cloning": "action",
         "outer_optimizer": "sgd",
         "outer_learning_rate": 0.1,
         "clip_norm": 2.0,
@@ -89,11 +95,12 @@ def check(config: Config, offline: OfflineData) -> None:
     for name in ("inner_steps", "outer_steps", "batch_size", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "action_bound", "clip_norm", "curve_points"):
+    for name in ("temperature", "clip_norm", "curve_points"):
         if not getattr(config, name) >= 0:
             raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
-    if config.budget_minutes is not None and not config.budget_minutes > 0:
-        raise InvalidInputError(f"--budget_minutes must be positive, got {config.budget_minutes}")
+    for name in ("budget_minutes", "value_scale"):
+        if getattr(config, name) is not None and not getattr(config, name) > 0:
+            raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
     if not 0 <= config.floor_quantile < 1:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if not 1 <= config.pairs <= len(offline):
@@ -103,6 +110,7 @@ def check(config: Config, offline: OfflineData) -> None:
     for name, known in (
         ("initializer", INITIALIZERS),
         ("anneal", ANNEALS),
+        ("constraint", distill.CONSTRAINTS),
         ("objective", distill.OBJECTIVES),
         ("density", density.DENSITIES),
     ):

@@ -75,11 +75,11 @@ def run(config: Config) -> dict[str, Any]:
         curve = Curve(config, setup, folder, clock)
         synthetic = initial_set(config, setup, targets, weights)
         curve.score(synthetic, {"step": 0, "seconds": 0.0})
-        bound = config.action_bound or None
+        constraint = distill.make_constraint(config.constraint)
         try:
             state, history = distill.train(
                 setup.keys["distil"],
-                distill.distiller(setup.student, setup.optimizer, action_bound=bound),
+                distill.distiller(setup.student, setup.optimizer, constraint=constraint),
                 targets,
                 synthetic,
                 steps=config.outer_steps,

@@ -96,20 +96,26 @@ class Curve:
         self._folder.add_metrics(point)
 
 
-def summary(results: dict[str, Any], path: pathlib.Path) -> str:
-    """The table that ends a run."""
-    lines = [f"{'normalised return':<20}{'mean':>8}{'iqm':>8}{'95% interval':>18}  per student"]
-    for name, row in results["returns"].items():
+def table(rows: dict[str, Any]) -> str:
+    """Rows of results as a table."""
+    lines = [f"{'normalised return':<20}{'mean':>9}{'iqm':>9}{'95% interval':>20}  per student"]
+    for name, row in rows.items():
         if row is None:
-            lines.append(f"{name:<20}{'-':>8}  the data has no complete episode")
+            lines.append(f"{name:<20}{'-':>9}  the data has no complete episode")
             continue
         low, high = row["ci95"]
         each = " ".join(f"{value:.0f}" for value in row["per_student"])
         interval = f"[{low:.1f}, {high:.1f}]"
-        lines.append(f"{name:<20}{row['mean']:>8.1f}{row['iqm']:>8.1f}{interval:>18}  {each}")
+        lines.append(f"{name:<20}{row['mean']:>9.1f}{row['iqm']:>9.1f}{interval:>20}  {each}")
+    return "\n".join(lines)
+
+
+def summary(results: dict[str, Any], path: pathlib.Path) -> str:
+    """What ends a run: the table, and where everything came from and went."""
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     data_card = results["provenance"]["data"]
-    lines += [
+    lines = [
+        table(results["returns"]),
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
         f"written to {path.parent} (the distilled set: {path.name})",

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from config import INITIALIZERS, Config, check
 
-from obd_jax import data, density, distill, optimizers, students, toy
+from obd_jax import data, density, distill, evaluation, optimizers, students, toy
 from obd_jax.command_line import Progress, note
 from obd_jax.teachers import check_teacher, load_calql
 from obd_jax.types import (
@@ -62,6 +62,7 @@ def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
     offline = data.load_hdf5(path)
     teacher = load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
     check_teacher(teacher, offline)
+    evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     return environment, offline, teacher
 
 
@@ -75,13 +76,13 @@ def prepare(config: Config) -> Setup:
         optimizer=config.inner_optimizer,
         learning_rate=config.inner_learning_rate,
         momentum=config.inner_momentum,
+        cloning=config.cloning,
     )
     optimizer = optimizers.make(
         config.outer_optimizer, config.outer_learning_rate, config.outer_momentum
     )
     if config.clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
-    names = ("density", "initial", "random_real", "distil", "students")
     return Setup(
         environment,
         offline,
@@ -90,8 +91,14 @@ def prepare(config: Config) -> Setup:
         recipe,
         recipe.student(offline.action_size),
         optimizer,
-        dict(zip(names, jax.random.split(jax.random.key(config.seed), len(names)), strict=True)),
+        split_seed(config.seed),
     )
+
+
+def split_seed(seed: int) -> dict[str, Key]:
+    """One key for each thing that is random in a run."""
+    names = ("density", "initial", "random_real", "distil", "students")
+    return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
 
 
 def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Array, dict[str, Any]]:

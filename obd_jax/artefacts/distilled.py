@@ -62,28 +62,43 @@ def load(path: pathlib.Path) -> DistilledSet:
     if not path.is_file():
         raise InvalidInputError(f"no distilled set at {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves a file that is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{path} is not a distilled set: {error}") from error
     missing = [name for name in (*_ARRAYS, "card") if name not in arrays]
     if missing:
         raise InvalidInputError(f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays)}")
-    observations, actions, mean, std = (np.asarray(arrays[name]) for name in _ARRAYS)
+    numbers = {name: array for name, array in arrays.items() if name != "card"}
+    observations, actions, mean, std = (numbers[name] for name in _ARRAYS)
+    normalized = numbers.get("normalized_observations")
     if (
         observations.ndim != 2
         or actions.ndim != 2
         or len(observations) != len(actions)
+        or observations.size * actions.size == 0
         or mean.shape != observations.shape[1:]
         or std.shape != mean.shape
+        or (normalized is not None and normalized.shape != observations.shape)
     ):
-        shapes = {name: arrays[name].shape for name in _ARRAYS}
+        shapes = {name: array.shape for name, array in numbers.items()}
         raise InvalidInputError(f"the arrays of {path} do not fit together: {shapes}")
-    if not all(np.isfinite(arrays[name]).all() for name in _ARRAYS) or (std <= 0).any():
-        raise InvalidInputError(f"{path} holds values that are not finite, or a zero std")
-    normalizer = Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
-    observations = arrays.get("normalized_observations", (observations - mean) / std)
-    synthetic = SyntheticData(
-        jnp.asarray(observations, jnp.float32), jnp.asarray(actions, jnp.float32)
+    for name, array in numbers.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise InvalidInputError(f"{path} holds {name} that are not finite numbers")
+    if (std <= 0).any():
+        raise InvalidInputError(f"{path} holds an observation_std that is not positive")
+    try:
+        card = json.loads(str(arrays["card"]))
+    except ValueError as error:
+        raise InvalidInputError(f"the card of {path} is not JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise InvalidInputError(f"the card of {path} is not a JSON object")
+    if normalized is None:
+        normalized = (observations - mean) / std
+    return DistilledSet(
+        SyntheticData(jnp.asarray(normalized, jnp.float32), jnp.asarray(actions, jnp.float32)),
+        Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)),
+        card,
     )
-    return DistilledSet(synthetic, normalizer, json.loads(str(arrays["card"])))

@@ -18,7 +18,7 @@ from obd_jax.types import Array, DensityEstimator, InvalidInputError, Key, Param
 # "held_out_log_likelihood" (mean nats per state), "seconds" since the fit began.
 FitRecord = dict[str, Any]
 
-# Training settings of the published flow densities; ours reach the same likelihood sooner.
+# Training settings of the published flow densities.
 PAPER_BATCH_SIZE = 100
 PAPER_EPOCHS = 50
 PAPER_LEARNING_RATE = 1e-4

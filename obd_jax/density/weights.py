@@ -24,7 +24,9 @@ class DensityWeights(NamedTuple):
 
 
 def reciprocal_weights(
-    log_density: Array, temperature: float | Array, floor_quantile: float | Array = 0.01
+    log_density: Array | np.ndarray,
+    temperature: float | Array,
+    floor_quantile: float | Array = 0.01,
 ) -> DensityWeights:
     """Tempered reciprocal state density w = d^-temperature, normalised to mean 1 (SDW).
 

@@ -1,5 +1,13 @@
 """Distillation: objectives, starting points, one meta-gradient step and its driver."""
 
+from obd_jax.distill.constraints import (
+    CONSTRAINTS,
+    Constraint,
+    clipped,
+    free,
+    make_constraint,
+    squashed,
+)
 from obd_jax.distill.distiller import Distiller, DistillerState, distiller
 from obd_jax.distill.initializers import by_weight, choose, kmeans_plus_plus, uniform
 from obd_jax.distill.objectives import (
@@ -14,21 +22,27 @@ from obd_jax.distill.objectives import (
 from obd_jax.distill.train import DivergedError, cosine_anneal, sample, train
 
 __all__ = [
+    "CONSTRAINTS",
     "OBJECTIVES",
+    "Constraint",
     "Distiller",
     "DistillerState",
     "DivergedError",
     "av_pbc",
     "by_weight",
     "choose",
+    "clipped",
     "cosine_anneal",
     "dbc",
     "distiller",
+    "free",
     "kmeans_plus_plus",
+    "make_constraint",
     "make_objective",
     "pbc",
     "sample",
     "sdw",
+    "squashed",
     "train",
     "uniform",
     "weighted_squared_error",

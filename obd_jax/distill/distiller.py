@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from obd_jax.distill.constraints import Constraint, free
 from obd_jax.distill.objectives import weighted_squared_error
 from obd_jax.types import Array, Key, Student, SyntheticData, Targets
 
@@ -17,12 +18,14 @@ class DistillerState(NamedTuple):
     """Everything that a step of distillation changes.
 
     synthetic:       the distilled set so far.
+    coordinates:     the same set as the constraint's coordinates, which the optimiser moves.
     optimizer_state: of the outer optimiser.
     key:             consumed by the students' initialisations.
     step:            [] int32 outer steps done.
     """
 
     synthetic: SyntheticData
+    coordinates: SyntheticData
     optimizer_state: Any
     key: Key
     step: Array
@@ -46,7 +49,7 @@ def distiller(
     student: Student,
     optimizer: optax.GradientTransformation,
     loss: Loss = weighted_squared_error,
-    action_bound: float | None = None,
+    constraint: Constraint | None = None,
 ) -> Distiller:
     """Distiller of synthetic sets for a student.
 
@@ -57,44 +60,49 @@ def distiller(
         student: trained afresh, from a new key, at every step.
         optimizer: of the synthetic set (the outer optimiser).
         loss: (student's actions [B, A], batch) -> scalar.
-        action_bound: synthetic actions are projected into [-bound, bound]; None leaves
-            them free.
+        constraint: on the synthetic actions; None leaves them free.
 
     Returns:
         The distiller.
     """
 
-    def init(key: Key, synthetic: SyntheticData) -> DistillerState:
-        synthetic = project(synthetic)
-        return DistillerState(synthetic, optimizer.init(synthetic), key, jnp.zeros((), jnp.int32))
+    encode, decode, project = free() if constraint is None else constraint
 
-    def project(synthetic: SyntheticData) -> SyntheticData:
-        if action_bound is None:
-            return synthetic
-        return synthetic._replace(actions=jnp.clip(synthetic.actions, -action_bound, action_bound))
+    def init(key: Key, synthetic: SyntheticData) -> DistillerState:
+        coordinates = encode(synthetic)
+        return DistillerState(
+            synthetic=decode(coordinates),
+            coordinates=coordinates,
+            optimizer_state=optimizer.init(coordinates),
+            key=key,
+            step=jnp.zeros((), jnp.int32),
+        )
 
     def update(state: DistillerState, batch: Targets, step_scale: Array | float = 1.0):
         key, student_key = jax.random.split(state.key)
 
-        def outer_loss(synthetic: SyntheticData) -> Array:
-            params = student.fit(student_key, synthetic)
+        def outer_loss(coordinates: SyntheticData) -> Array:
+            params = student.fit(student_key, decode(coordinates))
             return loss(student.act(params, batch.observations), batch)
 
-        value, gradient = jax.value_and_grad(outer_loss)(state.synthetic)
+        value, gradient = jax.value_and_grad(outer_loss)(state.coordinates)
         gradient_norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(value) & jnp.isfinite(gradient_norm)
 
         updates, optimizer_state = optimizer.update(
-            gradient, state.optimizer_state, state.synthetic
+            gradient, state.optimizer_state, state.coordinates
         )
         updates = jax.tree.map(lambda u: step_scale * u, updates)
-        synthetic = project(optax.apply_updates(state.synthetic, updates))
-        synthetic, optimizer_state = jax.tree.map(
+        coordinates = project(optax.apply_updates(state.coordinates, updates))
+        coordinates, optimizer_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
-            (synthetic, optimizer_state),
-            (state.synthetic, state.optimizer_state),
+            (coordinates, optimizer_state),
+            (state.coordinates, state.optimizer_state),
         )
         metrics = {"loss": value, "gradient_norm": gradient_norm, "finite": finite}
-        return DistillerState(synthetic, optimizer_state, key, state.step + 1), metrics
+        state = DistillerState(
+            decode(coordinates), coordinates, optimizer_state, key, state.step + 1
+        )
+        return state, metrics
 
     return Distiller(init, update)

@@ -9,8 +9,10 @@ from obd_jax.evaluation.statistics import (
     summarize,
 )
 from obd_jax.evaluation.students import fit_students, student_policy
+from obd_jax.evaluation.validate import check_environment
 
 __all__ = [
+    "check_environment",
     "fit_students",
     "functional_returns",
     "gymnasium_returns",

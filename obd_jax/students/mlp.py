@@ -1,7 +1,7 @@
 """The papers' student: a small network trained by behavioural cloning."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,29 @@ from obd_jax import networks, optimizers
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
 
 
-def cloning_error(predicted: Array, actions: Array) -> Array:
-    """Mean squared error over pairs and action dimensions, both [N, A]."""
-    return jnp.mean(jnp.square(predicted - actions))
+# Actions beyond this are treated as this when they are regressed before the squash.
+SATURATION = 0.999
+
+
+def action_error(outputs: Array, actions: Array) -> Array:
+    """Mean squared error of tanh(outputs) [N, A] over pairs and action dimensions (the papers')."""
+    return jnp.mean(jnp.square(jnp.tanh(outputs) - actions))
+
+
+def presquash_error(outputs: Array, actions: Array) -> Array:
+    """Mean squared error of outputs [N, A] to arctanh(actions).
+
+    Its gradient does not vanish where actions saturate, and in the network's output it is
+    linear regression.
+    """
+    labels = jnp.arctanh(jnp.clip(actions, -SATURATION, SATURATION))
+    return jnp.mean(jnp.square(outputs - labels))
+
+
+CLONING_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
+    "action": action_error,
+    "presquash": presquash_error,
+}
 
 
 def mlp(
@@ -22,6 +42,7 @@ def mlp(
     hidden_sizes: Sequence[int] = (256, 256, 256),
     steps: int = 100,
     optimizer: optax.GradientTransformation,
+    cloning_error: Callable[[Array, Array], Array] = action_error,
     remat: bool = True,
 ) -> Student:
     """Student trained by full-batch behavioural cloning (Lei et al. 2024, section 5).
@@ -33,6 +54,7 @@ def mlp(
         hidden_sizes: widths of the ReLU layers.
         steps: T, of training.
         optimizer: of the student (the inner optimiser).
+        cloning_error: (network's outputs before tanh [N, A], actions [N, A]) -> loss [].
         remat: recompute each training step in the reverse pass instead of storing its
             activations; the gradient is the same and memory is T times smaller.
 
@@ -49,14 +71,17 @@ def mlp(
         )
     network = networks.MLP(tuple(hidden_sizes), action_size)
 
+    def outputs(params: Params, observations: Array) -> Array:
+        return jnp.asarray(network.apply(params, observations))
+
     def act(params: Params, observations: Array) -> Array:
-        return jnp.tanh(jnp.asarray(network.apply(params, observations)))
+        return jnp.tanh(outputs(params, observations))
 
     def fit(key: Key, synthetic: SyntheticData) -> Params:
         def step(carry, _):
             params, optimizer_state = carry
             gradient = jax.grad(
-                lambda p: cloning_error(act(p, synthetic.observations), synthetic.actions)
+                lambda p: cloning_error(outputs(p, synthetic.observations), synthetic.actions)
             )(params)
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
             return (optax.apply_updates(params, updates), optimizer_state), None
@@ -79,6 +104,7 @@ class MLPRecipe:
     optimizer:     name, one of `optimizers.OPTIMIZERS`.
     learning_rate: of the optimiser, for the mean over pairs and action dimensions.
     momentum:      of the optimiser.
+    cloning:       name of the loss, one of `CLONING_ERRORS`.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -86,14 +112,20 @@ class MLPRecipe:
     optimizer: str
     learning_rate: float
     momentum: float
+    cloning: str
 
     def student(self, action_size: int, remat: bool = True) -> Student:
         """The student that follows this recipe."""
+        if self.cloning not in CLONING_ERRORS:
+            raise InvalidInputError(
+                f"unknown cloning loss {self.cloning!r}; known: {', '.join(CLONING_ERRORS)}"
+            )
         optimizer = optimizers.make(self.optimizer, self.learning_rate, self.momentum)
         return mlp(
             action_size,
             hidden_sizes=self.hidden_sizes,
             steps=self.steps,
             optimizer=optimizer,
+            cloning_error=CLONING_ERRORS[self.cloning],
             remat=remat,
         )

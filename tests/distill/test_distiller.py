@@ -19,8 +19,15 @@ OPTIMIZERS = {
 }
 
 
-def make_student(optimizer, steps=7, remat=True):
-    return students.mlp(A, hidden_sizes=(8, 8), steps=steps, optimizer=optimizer, remat=remat)
+def make_student(optimizer, steps=7, remat=True, cloning_error=students.action_error):
+    return students.mlp(
+        A,
+        hidden_sizes=(8, 8),
+        steps=steps,
+        optimizer=optimizer,
+        cloning_error=cloning_error,
+        remat=remat,
+    )
 
 
 def make_problem(dtype=jnp.float32):
@@ -47,11 +54,15 @@ def outer_loss(student, batch):
     return loss
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_meta_gradient_equals_finite_differences_through_the_whole_run(name):
+@pytest.mark.parametrize(
+    ("name", "cloning"),
+    [*((name, "action") for name in OPTIMIZERS), ("momentum", "presquash")],
+)
+def test_meta_gradient_equals_finite_differences_through_the_whole_run(name, cloning):
     with jax.enable_x64(True):
         synthetic, batch = make_problem(jnp.float64)
-        loss = outer_loss(make_student(OPTIMIZERS[name]()), batch)
+        error = students.CLONING_ERRORS[cloning]
+        loss = outer_loss(make_student(OPTIMIZERS[name](), cloning_error=error), batch)
         flat, unravel = jax.flatten_util.ravel_pytree(synthetic)
         losses = jax.jit(lambda points: jax.lax.map(lambda x: loss(unravel(x)), points))
         offsets = 1e-5 * jnp.eye(flat.size)
@@ -118,7 +129,9 @@ def test_rematerialisation_saves_memory():
 
 def test_a_population_equals_its_members_one_after_another():
     synthetic, batch = make_problem()
-    distiller = distill.distiller(make_student(optax.sgd(0.1)), optax.adam(0.05), action_bound=1.0)
+    distiller = distill.distiller(
+        make_student(optax.sgd(0.1)), optax.adam(0.05), constraint=distill.clipped()
+    )
     keys = jax.random.split(jax.random.key(3), 3)
     step = jax.jit(distiller.update)
     population_step = jax.jit(jax.vmap(distiller.update, in_axes=(0, None, None)))
@@ -155,24 +168,28 @@ def test_the_second_step_does_not_retrace():
 
 def test_updates_lower_the_objective():
     synthetic, batch = make_problem()
-    distiller = distill.distiller(make_student(optax.sgd(0.3), steps=20), optax.adam(0.05))
+    batch = batch._replace(actions=jnp.tanh(batch.observations[:, :A]))
+    student = make_student(optax.sgd(0.1, momentum=0.9), steps=20)
+    distiller = distill.distiller(student, optax.adam(0.05))
     step = jax.jit(distiller.update)
     state = distiller.init(jax.random.key(0), synthetic)
     losses = []
     for _ in range(200):
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
-    assert np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
 
 
 @pytest.mark.parametrize("bound", [0.25, 1.0])
 def test_bounded_actions_stay_within_the_bound_from_the_start(bound):
     synthetic, batch = make_problem()
     synthetic = synthetic._replace(actions=3.0 * synthetic.actions)
-    distiller = distill.distiller(make_student(optax.sgd(0.1)), optax.sgd(50.0), action_bound=bound)
+    distiller = distill.distiller(
+        make_student(optax.sgd(0.1)), optax.sgd(50.0), constraint=distill.clipped(bound)
+    )
     state = distiller.init(jax.random.key(0), synthetic)
     assert np.abs(state.synthetic.actions).max() <= bound
-    state, _ = distiller.update(state, batch)
+    state, _ = jax.jit(distiller.update)(state, batch)
     assert np.abs(state.synthetic.actions).max() <= bound
 
 
@@ -189,8 +206,10 @@ def test_step_scale_scales_the_step_and_zero_stands_still():
     distiller = distill.distiller(make_student(optax.sgd(0.1)), optax.sgd(1.0))
     state = distiller.init(jax.random.key(0), synthetic)
 
+    step = jax.jit(distiller.update)
+
     def moved(scale):
-        after = distiller.update(state, batch, scale)[0].synthetic.observations
+        after = step(state, batch, scale)[0].synthetic.observations
         return after - synthetic.observations
 
     np.testing.assert_array_equal(moved(0.0), 0.0)
@@ -217,8 +236,9 @@ def test_own_loss_and_own_student_take_part():
 def test_a_step_that_is_not_finite_keeps_the_last_good_set():
     synthetic, batch = make_problem()
     distiller = distill.distiller(make_student(optax.sgd(0.1)), optax.adam(0.1))
-    state, _ = distiller.update(distiller.init(jax.random.key(0), synthetic), batch)
-    after, metrics = distiller.update(state, batch._replace(weights=jnp.full(B, jnp.nan)))
+    step = jax.jit(distiller.update)
+    state, _ = step(distiller.init(jax.random.key(0), synthetic), batch)
+    after, metrics = step(state, batch._replace(weights=jnp.full(B, jnp.nan)))
     assert not metrics["finite"]
     np.testing.assert_array_equal(after.synthetic.observations, state.synthetic.observations)
     for kept, old in zip(

@@ -1,0 +1,149 @@
+"""Score a distilled set again: train students on it and roll them out.
+
+python experiments/evaluate_synthetic.py --path=runs/hopper/distilled.npz --students=20
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from scoring import FINAL_SEED, table
+from setup_run import split_seed
+
+from obd_jax import artefacts, data, evaluation, optimizers, students, toy
+from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, field, run_main
+from obd_jax.types import InvalidInputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is scored and how; each field is a flag of the same name."""
+
+    path: str | None = field(None, "The distilled set, distilled.npz of a run. Required.")
+    out: str | None = field(None, "JSON file to write, new; absent: only the table is printed.")
+    env: str | None = field(None, "Environment; absent: that of the set's card.")
+    seed: int | None = field(None, "Seed of the students; absent: that of the run.")
+    students: int = field(10, "K, students trained.")
+    episodes: int = field(10, "E, episodes of each student.")
+    hidden_sizes: tuple[int, ...] | None = field(None, "Widths of layers; absent: the card's.")
+    inner_steps: int | None = field(None, "T, training steps; absent: the card's.")
+    inner_optimizer: str | None = field(
+        None, f"One of {', '.join(optimizers.OPTIMIZERS)}; absent: the card's."
+    )
+    inner_learning_rate: float | None = field(None, "Learning rate; absent: the card's.")
+    inner_momentum: float | None = field(None, "Momentum; absent: the card's.")
+    cloning: str | None = field(
+        None, f"Loss: one of {', '.join(students.CLONING_ERRORS)}; absent: the card's."
+    )
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Score the set; returns what is written to `--out`.
+
+    With the card's own seed, environment and recipe, and as many students and episodes, this
+    repeats the score of the run that made the set.
+
+    Raises:
+        InvalidInputError: the input cannot be used; nothing has been written.
+    """
+    if not config.path:
+        raise InvalidInputError("--path is required: the distilled set to score")
+    for name in ("students", "episodes"):
+        if getattr(config, name) < 1:
+            raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
+    path, out = pathlib.Path(config.path), pathlib.Path(config.out) if config.out else None
+    if out is not None:
+        _refuse_unusable(out)
+    distilled = artefacts.load(path)
+    observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
+    provenance = _mapping(distilled.card, "provenance")
+    environment = _environment(config.env or _mapping(provenance, "environment").get("name"))
+    evaluation.check_environment(environment, observation_size, action_size)
+    recipe = _recipe(config, _mapping(distilled.card, "student"))
+    seed = config.seed if config.seed is not None else provenance.get("seed", 0)
+
+    clock = Clock()
+    with clock("evaluate"):
+        returns = evaluation.score_students(
+            split_seed(seed)["students"],
+            recipe.student(action_size),
+            distilled.synthetic,
+            distilled.normalizer,
+            environment,
+            students=config.students,
+            episodes=config.episodes,
+            seed=FINAL_SEED,
+            progress=Progress("roll out synthetic, steps"),
+        )
+    results = {
+        "returns": {"synthetic": evaluation.summarize(returns)},
+        "seconds": clock.seconds,
+        "provenance": {
+            "set": {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            "environment": {"name": environment.name, "backend": environment.backend},
+            "seed": seed,
+            "software": artefacts.software(),
+        },
+        "student": dataclasses.asdict(recipe),
+        "card": distilled.card,
+    }
+    print(table(results["returns"]))
+    if out is not None:
+        temporary = out.with_name(f".{out.name}.part")
+        temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+        temporary.replace(out)
+        print(f"written to {out}")
+    return results
+
+
+def _refuse_unusable(out: pathlib.Path) -> None:
+    """Refuse to overwrite, and find out before the work that a file cannot be written."""
+    if out.exists():
+        raise InvalidInputError(f"--out {out} exists already; give a new file")
+    folder = out.absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise InvalidInputError(f"--out {out} cannot be written: {folder} is no writable folder")
+
+
+def _mapping(card: dict[str, Any], name: str) -> dict[str, Any]:
+    """An entry of the card that holds more entries; empty where there is none."""
+    entry = card.get(name)
+    return entry if isinstance(entry, dict) else {}
+
+
+def _environment(name: str | None) -> data.EnvironmentSpec:
+    if name is None:
+        raise InvalidInputError("the set's card names no environment; give --env")
+    return toy.SPEC if name == toy.SPEC.name else data.environment(name)
+
+
+def _recipe(config: Config, recommended: dict[str, Any]) -> students.MLPRecipe:
+    """The card's recipe with what the flags override."""
+    flag_of = {
+        "hidden_sizes": "hidden_sizes",
+        "steps": "inner_steps",
+        "optimizer": "inner_optimizer",
+        "learning_rate": "inner_learning_rate",
+        "momentum": "inner_momentum",
+        "cloning": "cloning",
+    }
+    given = {name: getattr(config, flag) for name, flag in flag_of.items()}
+    values = {**recommended, **{k: v for k, v in given.items() if v is not None}}
+    missing = [f"--{flag}" for name, flag in flag_of.items() if name not in values]
+    if missing:
+        raise InvalidInputError(f"the set's card recommends no student; give {', '.join(missing)}")
+    values = {name: values[name] for name in flag_of}
+    return students.MLPRecipe(**{**values, "hidden_sizes": tuple(values["hidden_sizes"])})
+
+
+def main() -> None:
+    """Entry point."""
+    run(config_from_flags(Config, {}))
+
+
+if __name__ == "__main__":
+    define_flags(Config)
+    run_main(main)

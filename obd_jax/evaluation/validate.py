@@ -1,0 +1,32 @@
+"""Whether an environment fits what is to act in it."""
+
+import gymnasium
+import numpy as np
+
+from obd_jax.data import EnvironmentSpec
+from obd_jax.types import InvalidInputError
+
+
+def check_environment(
+    environment: EnvironmentSpec, observation_size: int, action_size: int
+) -> None:
+    """Refuses an environment whose observations or actions have other sizes.
+
+    Raises:
+        InvalidInputError: sizes differ.
+    """
+    given, expected = (observation_size, action_size), _sizes(environment)
+    if given != expected:
+        raise InvalidInputError(
+            f"environment {environment.name} has {expected[0]} observations and {expected[1]} "
+            f"actions; got {given[0]} and {given[1]}"
+        )
+
+
+def _sizes(environment):
+    if environment.functional is not None:
+        return environment.functional.observation_size, environment.functional.action_size
+    specification = gymnasium.registry[environment.gymnasium_id]
+    with gymnasium.make(specification, **environment.make_kwargs) as made:
+        spaces = (made.observation_space, made.action_space)
+        return tuple(int(np.prod(space.shape)) for space in spaces)

@@ -1,0 +1,137 @@
+"""Rollouts in Gymnasium."""
+
+import types
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from obd_jax import data
+from obd_jax.data import EnvironmentSpec
+from obd_jax.evaluation import gymnasium_returns
+
+HOPPER = data.environment("hopper")
+GAINS = jnp.array([-0.5, 0.5])
+
+
+def policy(gain, observations):
+    """One product and a bound: the same bits in XLA as in numpy, however it is batched."""
+    return jnp.clip(gain * observations[..., 1:4], -1.0, 1.0)
+
+
+def roll_out(**changes):
+    counts = {"students": 2, "episodes": 3, "seed": 5, **changes}
+    return gymnasium_returns(policy, GAINS, HOPPER, **counts)
+
+
+def plain_loop(gain, seed):
+    """Return of one episode of one policy in one environment."""
+    with gymnasium.make(gymnasium.registry["Hopper-v4"]) as environment:
+        observation, _ = environment.reset(seed=seed)
+        total, ended = 0.0, False
+        while not ended:
+            action = np.clip(np.float32(gain) * observation[1:4].astype(np.float32), -1, 1)
+            observation, reward, terminated, truncated, _ = environment.step(action)
+            total += reward
+            ended = terminated or truncated
+    return total
+
+
+def test_returns_are_those_of_single_environments_one_after_another():
+    expected = [plain_loop(GAINS[i // 3], seed=5 + i) for i in range(6)]
+    returns = roll_out()
+    assert returns.dtype == np.float64
+    np.testing.assert_allclose(returns.ravel(), expected, rtol=1e-9)
+
+
+def test_the_seed_decides_the_episodes():
+    returns = roll_out()
+    np.testing.assert_array_equal(returns, roll_out())
+    assert len(np.unique(returns)) == 6
+    assert not np.isin(returns, roll_out(seed=100)).any()
+
+
+class Countdown(gymnasium.Env):
+    """Ends after as many steps as the seed says; a step after the end is an error."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    closed = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = self.length = seed
+        return np.array([self.left], np.float32), {}
+
+    def step(self, action):
+        assert self.left > 0, "stepped after the end"
+        self.left -= 1
+        observation = np.array([self.left], np.float32)
+        # Actions are 1 / observation: they tell whether this environment's own is acted on.
+        reward = float(action[0]) * (self.left + 1)
+        return observation, reward, self.left == 0, False, {}
+
+    def close(self):
+        Countdown.closed += 1
+
+
+@pytest.fixture
+def countdown():
+    name = "countdown-v0"
+    gymnasium.register(name, Countdown, max_episode_steps=300)
+    Countdown.closed = 0
+    yield EnvironmentSpec("countdown", name, types.MappingProxyType({}), 0.0, 1.0)
+    del gymnasium.registry[name]
+
+
+def reciprocal(scale, observations):
+    return scale / jnp.maximum(observations, 1.0)
+
+
+def test_ended_episodes_are_not_stepped_and_the_others_go_on(countdown):
+    returns = gymnasium_returns(
+        reciprocal, jnp.array([1.0, 0.5]), countdown, students=2, episodes=3, seed=1
+    )
+    # Episode i lasts 1 + i steps, each worth the student's scale.
+    np.testing.assert_allclose(returns, [[1, 2, 3], [2, 2.5, 3]], rtol=1e-6)
+    assert Countdown.closed == 6
+
+
+def test_time_limits_end_episodes(countdown):
+    returns = gymnasium_returns(
+        reciprocal, jnp.array([1.0]), countdown, students=1, episodes=2, seed=299
+    )
+    np.testing.assert_allclose(returns, [[299, 300]], rtol=1e-5)
+    returns = gymnasium_returns(
+        reciprocal, jnp.array([1.0]), countdown, students=1, episodes=1, seed=10_000
+    )
+    np.testing.assert_allclose(returns, [[300]], rtol=1e-5)
+
+
+def test_progress_counts_steps_done_and_at_most_to_come(countdown):
+    reports = []
+    gymnasium_returns(
+        reciprocal,
+        jnp.array([1.0]),
+        countdown,
+        students=1,
+        episodes=2,
+        seed=250,
+        progress=lambda done, total: reports.append((done, total)),
+    )
+    assert reports == [(200, 600), (400, 600)]
+
+
+def test_further_calls_are_not_traced_again(countdown):
+    traces = []
+
+    def counting(scale, observations):
+        traces.append(None)
+        return reciprocal(scale, observations)
+
+    for seed in (1, 4, 9):
+        gymnasium_returns(
+            counting, jnp.array([1.0, 0.5]), countdown, students=2, episodes=3, seed=seed
+        )
+    assert len(traces) == 1

@@ -1,0 +1,244 @@
+"""Input that cannot be used: one clear line, exit code 2, nothing left behind."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import run_sdw
+import setup_run
+from config import Config
+
+from obd_jax.types import InvalidInputError
+from tests.teachers.checkpoints import Checkpoint, name, write_stats
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROWS, D, A = 30, 11, 3  # Of Hopper.
+
+
+def recording():
+    rng = np.random.default_rng(0)
+    return {
+        "observations": rng.normal(size=(ROWS, D)),
+        "actions": rng.uniform(-1, 1, (ROWS, A)),
+        "rewards": rng.normal(size=ROWS),
+        "terminals": np.arange(ROWS) == 9,
+        "timeouts": np.arange(ROWS) == 19,
+    }
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Folder of usable input; tests spoil a part of it."""
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    write_recording(folder, {})
+    Checkpoint(D, A).write(folder / "teacher.pt")
+    write_stats(folder / "stats.json", D, "hopper-medium-v2")
+    return folder
+
+
+def write_recording(folder, changes):
+    with h5py.File(folder / "data.hdf5", "w") as file:
+        for key, value in {**recording(), **changes}.items():
+            if value is not None:
+                file[key] = value
+
+
+def config_of(inputs, **changes):
+    values = {
+        "out": str(inputs.parent / "run"),
+        "dataset_path": str(inputs / "data.hdf5"),
+        "env": "hopper",
+        "teacher": str(inputs / "teacher.pt"),
+        "teacher_stats": str(inputs / "stats.json"),
+        "teacher_stats_key": "hopper-medium-v2",
+        "pairs": 8,
+        "density": "gaussian",
+        **changes,
+    }
+    return Config(**values)
+
+
+def refusal(config):
+    """The message with which a run is refused; the run folder must not have been made."""
+    with pytest.raises(InvalidInputError) as caught:
+        run_sdw.run(config)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_input_that_the_others_spoil_is_usable(inputs):
+    setup = setup_run.prepare(config_of(inputs))
+    assert len(setup.data) == ROWS - 2
+    assert setup.environment.name == "hopper"
+
+
+def spoiled(key, row, value):
+    array = recording()[key]
+    array[row] = value
+    return {key: array}
+
+
+SPOILED_RECORDINGS = {
+    "missing key": ({"rewards": None}, ["lacks rewards", "found actions"]),
+    "mismatched lengths": (
+        {"actions": np.zeros((ROWS - 1, A))},
+        ["differ in length", f"observations {ROWS}", f"actions {ROWS - 1}"],
+    ),
+    "nan in observations": (spoiled("observations", 4, np.nan), ["observations", "row 4"]),
+    "inf in observations": (spoiled("observations", 4, np.inf), ["observations", "row 4"]),
+    "nan in actions": (spoiled("actions", 4, np.nan), ["actions", "row 4"]),
+    "inf in actions": (spoiled("actions", 4, -np.inf), ["actions", "row 4"]),
+    "actions out of bounds": (spoiled("actions", 4, 1.5), ["actions", "1.5", "[-1, 1]"]),
+    "empty data": ({key: value[:0] for key, value in recording().items()}, ["0 rows", "two"]),
+    "one transition": (
+        {key: value[:2] for key, value in recording().items()},
+        ["1 transitions", "at least two"],
+    ),
+    "observations unlike the teacher's": (
+        {"observations": np.random.default_rng(0).normal(size=(ROWS, 17))},
+        ["has 17 observations and 3 actions", "teacher.pt has 11 and 3"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED_RECORDINGS)
+def test_unusable_data_are_refused(inputs, case):
+    changes, parts = SPOILED_RECORDINGS[case]
+    write_recording(inputs, changes)
+    config = config_of(inputs)
+    message = refusal(config)
+    assert all(part in message for part in [config.dataset_path, *parts]), message
+    assert not pathlib.Path(config.out).exists()
+
+
+OPTIONS = {
+    "no data": ({"dataset_path": None}, ["either --dataset or --dataset_path"]),
+    "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
+    "no teacher": ({"teacher": None}, ["--teacher", "--teacher_stats_key"]),
+    "no environment": ({"env": None}, ["--env"]),
+    "missing data": ({"dataset_path": "/absent.hdf5"}, ["/absent.hdf5", "No such file"]),
+    "missing teacher": ({"teacher": "/absent.pt"}, ["/absent.pt", "No such file"]),
+    "unknown statistics": ({"teacher_stats_key": "x"}, ["'x'", "hopper-medium-v2"]),
+    "unknown data set": (
+        {"dataset": "cartpole-medium", "dataset_path": None},
+        ["'cartpole-medium'", "hopper", "medium-expert"],
+    ),
+    "unknown environment": ({"env": "cartpole"}, ["'cartpole'", "hopper", "walker2d"]),
+    "another environment": ({"env": "walker2d"}, ["walker2d", "17", "got 11 and 3"]),
+    "unknown objective": ({"objective": "bc"}, ["'bc'", "dbc, pbc, av_pbc"]),
+    "unknown density": ({"density": "vae"}, ["'vae'", "gaussian, kde, knn, maf"]),
+    "unknown optimiser": ({"outer_optimizer": "lamb"}, ["'lamb'", "sgd, nesterov, adam"]),
+    "unknown inner optimiser": ({"inner_optimizer": "lamb"}, ["'lamb'", "sgd, nesterov, adam"]),
+    "unknown initializer": ({"initializer": "zeros"}, ["'zeros'", "random, relabelled"]),
+    "unknown constraint": ({"constraint": "box"}, ["'box'", "free, clipped, squashed"]),
+    "unknown cloning loss": ({"cloning": "nll"}, ["'nll'", "action, presquash"]),
+    "unknown annealing": ({"anneal": "step"}, ["'step'", "cosine, constant"]),
+    "N larger than the data": ({"pairs": 29}, ["29", "between 1 and", "28"]),
+    "N = 0": ({"pairs": 0}, ["between 1 and", "got 0"]),
+    "T = 0": ({"inner_steps": 0}, ["--inner_steps", "at least 1", "got 0"]),
+    "no outer step": ({"outer_steps": 0}, ["--outer_steps", "at least 1", "got 0"]),
+    "empty batch": ({"batch_size": 0}, ["--batch_size", "at least 1", "got 0"]),
+    "no student": ({"students": 0}, ["--students", "at least 1", "got 0"]),
+    "no episode": ({"episodes": -1}, ["--episodes", "at least 1", "got -1"]),
+    "no layer": ({"hidden_sizes": ()}, ["hidden sizes", "positive", "()"]),
+    "negative temperature": ({"temperature": -0.1}, ["--temperature", "not be negative", "-0.1"]),
+    "temperature nan": ({"temperature": np.nan}, ["--temperature", "nan"]),
+    "temperature inf": ({"temperature": np.inf}, ["temperature", "finite", "inf"]),
+    "floor of 1": ({"floor_quantile": 1.0}, ["--floor_quantile", "[0, 1)", "1.0"]),
+    "negative clipping": ({"clip_norm": -1.0}, ["--clip_norm", "not be negative", "-1.0"]),
+    "no budget": ({"budget_minutes": 0.0}, ["--budget_minutes", "positive", "0.0"]),
+    "negative values": ({"value_scale": -0.02}, ["--value_scale", "positive", "-0.02"]),
+    "learning rate": ({"outer_learning_rate": -1.0}, ["learning rate", "positive", "-1.0"]),
+    "inner learning rate": ({"inner_learning_rate": 0.0}, ["learning rate", "positive", "0.0"]),
+    "momentum": ({"inner_momentum": 1.0}, ["momentum", "[0, 1)", "1.0"]),
+    "no pass over the data": ({"density": "maf", "density_epochs": 0}, ["epochs", "0"]),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_unusable_options_are_refused_with_what_is_accepted(inputs, case):
+    changes, parts = OPTIONS[case]
+    config = config_of(inputs, **changes)
+    message = refusal(config)
+    assert all(part in message for part in parts), message
+    assert not pathlib.Path(config.out).exists()
+
+
+def test_a_truncated_file_is_refused(inputs):
+    path = inputs / "data.hdf5"
+    path.write_bytes(path.read_bytes()[:2000])
+    assert "not an HDF5 file, or truncated" in refusal(config_of(inputs))
+    assert not (inputs.parent / "run").exists()
+
+
+def test_a_checkpoint_with_a_foreign_class_is_refused_by_name(inputs):
+    checkpoint = Checkpoint(D, A)
+    checkpoint.others["actor_optimizer"] = name("os", "system")
+    checkpoint.write(inputs / "teacher.pt")
+    message = refusal(config_of(inputs))
+    assert "os.system" in message
+    assert not (inputs.parent / "run").exists()
+
+
+def test_a_run_folder_is_required(inputs):
+    assert "--out is required" in refusal(config_of(inputs, out=None))
+
+
+def test_a_run_folder_that_holds_another_run_is_refused_and_left_alone(inputs):
+    folder = inputs.parent / "run"
+    folder.mkdir()
+    (folder / "results.json").write_text("{}")
+    assert "already holds another run" in refusal(config_of(inputs))
+    assert [file.name for file in folder.iterdir()] == ["results.json"]
+
+
+def test_an_unwritable_run_folder_is_refused_before_anything_is_read(inputs, monkeypatch):
+    # Tests may run as root, whom permissions do not stop.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(run_sdw, "prepare", lambda _: pytest.fail("read the input first"))
+    assert "cannot be written" in refusal(config_of(inputs))
+    assert not (inputs.parent / "run").exists()
+
+
+def script(file, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "experiments" / file), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+
+
+SCRIPTS = {
+    "missing file": ("run_sdw.py", ["--dataset_path=/absent.hdf5", "--env=hopper"]),
+    "unknown objective": ("run_sdw.py", ["--dataset=toy", "--objective=bc"]),
+    "no list of integers": ("run_sdw.py", ["--dataset=toy", "--hidden_sizes=a"]),
+    "missing set": ("evaluate_synthetic.py", ["--path=/absent.npz"]),
+}
+
+
+@pytest.mark.parametrize("case", SCRIPTS)
+def test_scripts_end_with_one_line_and_exit_code_2(inputs, case):
+    file, arguments = SCRIPTS[case]
+    out = inputs.parent / "run"
+    teacher = config_of(inputs)
+    if case == "missing file":
+        arguments = [
+            *arguments,
+            f"--teacher={teacher.teacher}",
+            f"--teacher_stats={teacher.teacher_stats}",
+            "--teacher_stats_key=hopper-medium-v2",
+        ]
+    done = script(file, *arguments, f"--out={out}")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not out.exists()

@@ -1,0 +1,166 @@
+"""Flags from records, errors, progress and clocks."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from obd_jax import command_line
+from obd_jax.command_line import Clock, Progress, field
+from obd_jax.types import InvalidInputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    name: str | None = field(None, "A name.")
+    count: int = field(3, "A count.")
+    rate: float = field(0.5, "A rate.")
+    budget: float | None = field(None, "A budget.")
+    sizes: tuple[int, ...] = field((4, 5), "Sizes.")
+    optional_sizes: tuple[int, ...] | None = field(None, "More sizes.")
+    fast: bool = field(False, "Whether.")
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parses arguments with flags of `Example` alone."""
+    values = flags.FlagValues()
+    for name in ("string", "integer", "float", "boolean", "list"):
+        define = getattr(flags, f"DEFINE_{name}")
+        bound = lambda *given, define=define: define(*given, flag_values=values)  # noqa: E731
+        monkeypatch.setattr(flags, f"DEFINE_{name}", bound)
+        kind = {"string": str, "integer": int, "float": float, "boolean": bool}.get(name)
+        if kind:
+            monkeypatch.setitem(command_line._DEFINERS, kind, bound)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    command_line.define_flags(Example)
+
+    def parse(*arguments, preset=()):
+        values(["program", *arguments])
+        return command_line.config_from_flags(Example, dict(preset))
+
+    parse.values = values
+    return parse
+
+
+def test_without_flags_the_configuration_is_the_records_defaults(parse):
+    assert parse() == Example()
+
+
+def test_flags_win_over_the_preset_and_the_preset_over_defaults(parse):
+    config = parse("--count=7", "--nofast", preset={"count": 5, "rate": 0.1, "fast": True})
+    assert config == Example(count=7, rate=0.1, fast=False)
+
+
+def test_every_type_is_read(parse):
+    config = parse(
+        "--name=x", "--count=2", "--rate=1e-3", "--budget=9", "--sizes=1,2,3", "--optional_sizes=8"
+    )
+    assert config == Example("x", 2, 1e-3, 9.0, (1, 2, 3), (8,))
+
+
+def test_zero_is_a_value_and_not_absence(parse):
+    assert parse("--count=0", "--rate=0") == Example(count=0, rate=0.0)
+
+
+def test_a_list_of_other_things_than_integers_is_refused(parse):
+    with pytest.raises(InvalidInputError, match="--sizes takes integers .* got 1,x"):
+        parse("--sizes=1,x")
+
+
+def test_help_tells_the_default(parse):
+    shown = {name: parse.values[name].help for name in ("name", "count", "sizes")}
+    assert shown == {
+        "name": "A name.",
+        "count": "A count. Default: 3.",
+        "sizes": "Sizes. Default: (4, 5).",
+    }
+
+
+def script(body, *arguments):
+    """Runs `main` with this body in an interpreter of its own."""
+    code = (
+        "from obd_jax.command_line import run_main\n"
+        "from obd_jax.types import InvalidInputError\n"
+        f"def main():\n    {body}\n"
+        "run_main(main)\n"
+    )
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+    )
+
+
+def test_invalid_input_is_one_line_and_exit_code_2():
+    done = script("raise InvalidInputError('no such thing')")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no such thing\n")
+
+
+def test_an_argument_that_is_no_flag_is_invalid_input():
+    done = script("print('ran')", "stray")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: unexpected argument 'stray'; flags start with --\n"
+
+
+def test_other_errors_keep_their_traceback():
+    done = script("raise RuntimeError('a bug')")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "a bug" in done.stderr
+
+
+@pytest.fixture
+def set_time(monkeypatch):
+    """Sets what both clocks of the `time` module read."""
+
+    def set_time(seconds):
+        monkeypatch.setattr(command_line.time, "monotonic", lambda: seconds)
+        monkeypatch.setattr(command_line.time, "perf_counter", lambda: seconds)
+
+    set_time(100.0)
+    return set_time
+
+
+def test_progress_extrapolates_the_time_to_go(set_time, capsys):
+    progress = Progress("work")
+    set_time(130.0)
+    progress(25, 100)
+    assert capsys.readouterr().err == "work 25/100 | 0:30 elapsed, 1:30 to go\n"
+
+
+def test_progress_is_quiet_between_intervals_but_reports_the_end(set_time, capsys):
+    progress = Progress("work", interval=5.0)
+    set_time(104.0)
+    progress(1, 10)
+    assert capsys.readouterr().err == ""
+    progress(10, 10, eta=0.0, note="loss 0.1")
+    assert capsys.readouterr().err == "work 10/10 | 0:04 elapsed, 0:00 to go | loss 0.1\n"
+
+
+def test_a_clock_adds_up_phases_of_the_same_name(set_time):
+    clock = Clock()
+    for name, start, end in (("a", 0.0, 2.0), ("b", 2.0, 5.0), ("a", 5.0, 6.0)):
+        set_time(start)
+        with clock(name):
+            set_time(end)
+    assert clock.seconds == {"a": 3.0, "b": 3.0}
+
+
+def test_a_clock_counts_phases_that_fail(set_time):
+    clock = Clock()
+
+    def fail():
+        with clock("a"):
+            set_time(101.5)
+            raise RuntimeError("fails")
+
+    with pytest.raises(RuntimeError, match="fails"):
+        fail()
+    assert clock.seconds == {"a": 1.5}
