@@ -13,8 +13,9 @@ from typing import Any
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
 
-from obd_jax import artefacts, data, evaluation, optimizers, students, toy
+from obd_jax import artefacts, data, evaluation, optimizers, toy
 from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, field, run_main
+from obd_jax.students import CLONING_ERRORS, MLPRecipe
 from obd_jax.types import InvalidInputError
 
 
@@ -36,7 +37,7 @@ class Config:
     inner_learning_rate: float | None = field(None, "Learning rate; absent: the card's.")
     inner_momentum: float | None = field(None, "Momentum; absent: the card's.")
     cloning: str | None = field(
-        None, f"Loss: one of {', '.join(students.CLONING_ERRORS)}; absent: the card's."
+        None, f"Loss: one of {', '.join(CLONING_ERRORS)}; absent: the card's."
     )
 
 
@@ -78,8 +79,9 @@ def run(config: Config) -> dict[str, Any]:
             seed=FINAL_SEED,
             progress=Progress("roll out synthetic, steps"),
         )
+    rows = {"synthetic": evaluation.summarize(returns)}
     results = {
-        "returns": {"synthetic": evaluation.summarize(returns)},
+        "returns": rows,
         "seconds": clock.seconds,
         "provenance": {
             "set": {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
@@ -90,7 +92,7 @@ def run(config: Config) -> dict[str, Any]:
         "student": dataclasses.asdict(recipe),
         "card": distilled.card,
     }
-    print(table(results["returns"]))
+    print(table(rows))
     if out is not None:
         temporary = out.with_name(f".{out.name}.part")
         temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
@@ -120,7 +122,7 @@ def _environment(name: str | None) -> data.EnvironmentSpec:
     return toy.SPEC if name == toy.SPEC.name else data.environment(name)
 
 
-def _recipe(config: Config, recommended: dict[str, Any]) -> students.MLPRecipe:
+def _recipe(config: Config, recommended: dict[str, Any]) -> MLPRecipe:
     """The card's recipe with what the flags override."""
     flag_of = {
         "hidden_sizes": "hidden_sizes",
@@ -136,7 +138,7 @@ def _recipe(config: Config, recommended: dict[str, Any]) -> students.MLPRecipe:
     if missing:
         raise InvalidInputError(f"the set's card recommends no student; give {', '.join(missing)}")
     values = {name: values[name] for name in flag_of}
-    return students.MLPRecipe(**{**values, "hidden_sizes": tuple(values["hidden_sizes"])})
+    return MLPRecipe(**{**values, "hidden_sizes": tuple(values["hidden_sizes"])})
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ class Curve:
             eta=record["eta_seconds"],
             note=f"loss {record['loss']:.4f}",
         )
-        if record["progress"] * self._config.curve_points >= len(self.returns) + 1:
+        if record["progress"] * self._config.curve_points >= len(self.returns):
             self.score(state.synthetic, record)
 
     def score(self, synthetic: SyntheticData, record: dict[str, Any]) -> None:

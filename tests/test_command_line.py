@@ -67,7 +67,7 @@ def test_zero_is_a_value_and_not_absence(parse):
 
 
 def test_a_list_of_other_things_than_integers_is_refused(parse):
-    with pytest.raises(InvalidInputError, match="--sizes takes integers .* got 1,x"):
+    with pytest.raises(InvalidInputError, match=r"--sizes takes integers .* got 1,x"):
         parse("--sizes=1,x")
 
 

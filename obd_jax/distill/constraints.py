@@ -31,7 +31,9 @@ def free() -> Constraint:
 
 def clipped(bound: float = 1.0) -> Constraint:
     """Actions are projected into [-bound, bound] after every step."""
-    return Constraint(lambda synthetic: _clip(synthetic, bound), _identity, lambda x: _clip(x, bound))
+    return Constraint(
+        lambda synthetic: _clip(synthetic, bound), _identity, lambda x: _clip(x, bound)
+    )
 
 
 def squashed(limit: float = SQUASHED_LIMIT) -> Constraint:

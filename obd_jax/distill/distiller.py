@@ -65,7 +65,6 @@ def distiller(
     Returns:
         The distiller.
     """
-
     encode, decode, project = free() if constraint is None else constraint
 
     def init(key: Key, synthetic: SyntheticData) -> DistillerState:

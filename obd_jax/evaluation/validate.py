@@ -1,7 +1,6 @@
 """Whether an environment fits what is to act in it."""
 
 import gymnasium
-import numpy as np
 
 from obd_jax.data import EnvironmentSpec
 from obd_jax.types import InvalidInputError
@@ -29,4 +28,4 @@ def _sizes(environment):
     specification = gymnasium.registry[environment.gymnasium_id]
     with gymnasium.make(specification, **environment.make_kwargs) as made:
         spaces = (made.observation_space, made.action_space)
-        return tuple(int(np.prod(space.shape)) for space in spaces)
+        return tuple(gymnasium.spaces.flatdim(space) for space in spaces)

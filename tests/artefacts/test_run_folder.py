@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made_after_all_is_refused(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pathlib.Path, "mkdir", fail)
-    with pytest.raises(InvalidInputError, match="cannot be written: .*No space left"):
+    with pytest.raises(InvalidInputError, match=r"cannot be written: .*No space left"):
         RunFolder(tmp_path / "a")
 
 

@@ -74,11 +74,12 @@ def test_scores_depend_on_key_and_seed_alone(cloning):
 
 def test_students_are_compiled_once(cloning):
     traces = []
+    small = students.MLPRecipe((4,), 1, "sgd", 0.1, 0.0, "action").student(2)
 
     def counted(name):
         def function(*arguments):
             traces.append(name)
-            return getattr(cloning[0], name)(*arguments)
+            return getattr(small, name)(*arguments)
 
         return function
 

@@ -38,8 +38,10 @@ def test_the_presquash_error_compares_before_tanh_and_accepts_any_action():
     assert np.isfinite(beyond)
 
 
-@pytest.mark.parametrize("cloning", students.CLONING_ERRORS)
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "cloning"),
+    [("sgd", "action"), ("sgd", "presquash"), ("nesterov", "action"), ("adam", "presquash")],
+)
 def test_a_trained_student_fits_its_pairs(optimizer, cloning):
     rate = 0.02 if optimizer == "adam" else 0.05
     recipe = dataclasses.replace(

@@ -1,0 +1,77 @@
+"""The main job on the three shared rollout sets, several seeds: one table.
+
+    python benchmarks/main_job.py --data=../shared/data --out=runs/main_job
+
+A run whose folder already holds results is read, not repeated. Flags after `--` go to
+`run_sdw.py`, for example `-- --temperature=0`.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from obd_jax.evaluation import stratified_bootstrap_interval
+
+# Data set -> normalised return of SDW in Lei et al. (2025) on the D4RL set of that name.
+PAPER = {"hopper-medium": 38.4, "walker2d-medium-expert": 44.6, "halfcheetah-medium": 39.5}
+SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "experiments" / "run_sdw.py"
+
+_DATA = flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
+_OUT = flags.DEFINE_string("out", "runs/main_job", "Folder of the run folders.")
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
+_SETS = flags.DEFINE_list("sets", list(PAPER), "Data sets.")
+
+
+def result(name: str, seed: str, options: list[str]) -> dict:
+    """Results of one run, made now unless they exist."""
+    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
+    path = folder / "results.json"
+    if not path.exists():
+        data = pathlib.Path(_DATA.value)
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            f"--dataset_path={data / 'calql_rollouts' / name}.hdf5",
+            f"--env={name.split('-')[0]}",
+            f"--teacher={data / 'obd_calql' / f'Cal-QL-{name}-v2.pt'}",
+            f"--teacher_stats={data / 'd4rl_stats.json'}",
+            f"--teacher_stats_key={name}-v2",
+            f"--seed={seed}",
+            f"--out={folder}",
+            *options,
+        ]
+        subprocess.run(command, check=True)
+    return json.loads(path.read_text())
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    print(
+        f"{'data (rollouts of Cal-QL)':<26}{'synthetic':>10}  {'per seed':<22}{'95% interval':>16}"
+        f"{'minutes':>9}{'random':>8}{'data':>7}{'teacher':>9}{'paper':>7}"
+    )
+    for name in _SETS.value:
+        results = [result(name, seed, arguments[1:]) for seed in _SEEDS.value]
+        rows = [each["returns"] for each in results]
+        # Strata are the seeds' sets: students are resampled within their own set.
+        students = np.array([row["synthetic"]["per_student"] for row in rows])
+        low, high = stratified_bootstrap_interval(students)
+        per_seed = " ".join(f"{value:.1f}" for value in students.mean(axis=1))
+        minutes = max(each["seconds"]["distil"] for each in results) / 60
+
+        def mean(row: str, rows=rows) -> float:
+            return float(np.mean([each[row]["mean"] for each in rows]))
+
+        print(
+            f"{name:<26}{students.mean():>10.1f}  {per_seed:<22}{f'[{low:.1f}, {high:.1f}]':>16}"
+            f"{minutes:>9.1f}{mean('random_real'):>8.1f}{mean('data'):>7.1f}"
+            f"{mean('teacher'):>9.1f}{PAPER[name]:>7.1f}"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,310 @@
+"""The main job from end to end, on the toy task."""
+
+import dataclasses
+import json
+
+import evaluate_synthetic
+import jax
+import numpy as np
+import pytest
+import run_sdw
+import scoring
+import setup_run
+from config import PRESETS, Config
+from jax.experimental.compilation_cache import compilation_cache
+
+from obd_jax import artefacts, distill, evaluation
+from obd_jax.types import InvalidInputError
+
+ROWS = ("synthetic", "random_real", "data", "teacher")
+TINY = Config(
+    dataset="toy",
+    density="gaussian",
+    pairs=8,
+    hidden_sizes=(8,),
+    inner_steps=5,
+    outer_steps=12,
+    batch_size=64,
+    students=2,
+    episodes=3,
+    curve_points=2,
+)
+# As many students and episodes as along the curve: one program serves both.
+REAL = dataclasses.replace(
+    TINY,
+    pairs=32,
+    hidden_sizes=(32,),
+    inner_steps=50,
+    outer_steps=100,
+    batch_size=256,
+    students=scoring.CURVE_STUDENTS,
+    episodes=scoring.CURVE_EPISODES,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_each_program_once(tmp_path_factory):
+    """Compiling is nearly all that a small run does, and runs share their programs."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder and returned results of one real run."""
+    folder = tmp_path_factory.mktemp("runs") / "nested" / "run"
+    results = run_sdw.run(dataclasses.replace(REAL, out=str(folder)))
+    return folder, results
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_leaves_its_files_and_no_other(finished):
+    assert sorted(file.name for file in finished[0].iterdir()) == [
+        "card.json",
+        "config.json",
+        "curve.png",
+        "distilled.npz",
+        "metrics.jsonl",
+        "results.json",
+    ]
+    assert (finished[0] / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_have_the_fixed_interface(finished):
+    folder, returned = finished
+    results = json.loads((folder / "results.json").read_text())
+    assert results == json.loads(json.dumps(returned))
+    assert list(results["returns"]) == list(ROWS)
+    for row in results["returns"].values():
+        low, high = row["ci95"]
+        assert low <= row["mean"] <= high
+        assert min(row["per_student"]) <= row["iqm"] or len(row["per_student"]) == 1
+        assert np.mean(row["per_student"]) == pytest.approx(row["mean"])
+    students = {name: len(row["per_student"]) for name, row in results["returns"].items()}
+    assert students == {"synthetic": 5, "random_real": 5, "data": 1, "teacher": 1}
+    assert {"load", "density", "references", "distil", "evaluate"} <= set(results["seconds"])
+    assert all(value >= 0 for value in results["seconds"].values())
+    assert results["outer_steps"] == 100
+
+
+def test_provenance_says_what_a_result_depends_on(finished):
+    provenance = finished[1]["provenance"]
+    assert provenance["data"]["source"] == "toy task"
+    assert all(len(provenance[name]["sha256"]) == 64 for name in ("data", "teacher"))
+    assert provenance["environment"] == {"name": "point-mass", "backend": "jax"}
+    assert provenance["seed"] == 0
+    assert provenance["software"] == artefacts.software()
+
+
+def test_distilled_pairs_beat_real_ones(finished):
+    returns = finished[1]["returns"]
+    assert returns["synthetic"]["mean"] > returns["random_real"]["mean"] + 20
+    assert returns["teacher"]["mean"] == pytest.approx(100.0, abs=5.0)
+    assert 40 < returns["data"]["mean"] < 80
+
+
+def test_the_distilled_set_is_readable_with_numpy_alone(finished):
+    with np.load(finished[0] / "distilled.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    assert arrays["observations"].shape == (32, 4)
+    assert arrays["actions"].shape == (32, 2)
+    assert np.abs(arrays["actions"]).max() <= 1.0
+    assert arrays["observation_mean"].shape == arrays["observation_std"].shape == (4,)
+    data = setup_run.load(REAL)[1]
+    np.testing.assert_allclose(
+        arrays["observation_mean"], data.observations.mean(axis=0, dtype=np.float64), atol=1e-5
+    )
+    # Raw units: within reach of the data, whose positions and velocities are of order 1.
+    assert np.abs(arrays["observations"]).max() < 10
+
+
+def test_the_card_says_where_the_set_comes_from_and_how_to_use_it(finished):
+    folder, results = finished
+    card = json.loads((folder / "card.json").read_text())
+    assert card["provenance"] == results["provenance"]
+    assert card["student"] | {"hidden_sizes": [32], "steps": 50} == card["student"]
+    assert card["config"] == json.loads((folder / "config.json").read_text())
+    assert 0 < card["density"]["effective_sample_fraction"] <= 1
+    assert card["density"]["estimator"] == "gaussian"
+
+
+def test_the_configuration_written_repeats_the_run(finished):
+    written = json.loads((finished[0] / "config.json").read_text())
+    written["hidden_sizes"] = tuple(written["hidden_sizes"])
+    assert Config(**written) == dataclasses.replace(REAL, out=str(finished[0]))
+
+
+def test_metrics_hold_losses_and_scores_along_the_way(finished):
+    metrics = lines_of(finished[0] / "metrics.jsonl")
+    losses = [record for record in metrics if "loss" in record]
+    scores = [record for record in metrics if "return" in record]
+    assert [record["step"] for record in losses] == list(range(10, 101, 10))
+    assert losses[-1]["loss"] < 0.7 * losses[0]["loss"]
+    assert [record["step"] for record in scores] == [0, 50, 100]
+    assert all(record["low"] <= record["return"] <= record["high"] for record in scores)
+
+
+def test_scoring_a_set_again_repeats_the_score_of_its_run(finished, tmp_path, capsys):
+    folder, results = finished
+    config = evaluate_synthetic.Config(
+        path=str(folder / "distilled.npz"),
+        out=str(tmp_path / "scores.json"),
+        students=REAL.students,
+        episodes=REAL.episodes,
+    )
+    again = evaluate_synthetic.run(config)
+    row, expected = again["returns"]["synthetic"], results["returns"]["synthetic"]
+    assert set(row) == set(expected)
+    np.testing.assert_allclose(row["per_student"], expected["per_student"], rtol=1e-3, atol=0.1)
+    assert "synthetic" in capsys.readouterr().out
+    assert json.loads((tmp_path / "scores.json").read_text()) == json.loads(json.dumps(again))
+    assert again["provenance"]["environment"]["name"] == "point-mass"
+    assert again["card"] == json.loads((folder / "card.json").read_text())
+
+    with pytest.raises(InvalidInputError, match=r"scores\.json exists already"):
+        evaluate_synthetic.run(config)
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Runs without rollouts, on little data; returns results and the distilled set."""
+
+    def no_rollouts(*_, students, episodes, **__):
+        return np.zeros((students, episodes))
+
+    monkeypatch.setattr(evaluation, "score_students", no_rollouts)
+    monkeypatch.setattr(evaluation, "score_policies", no_rollouts)
+    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    count = iter(range(100))
+
+    def quick(**changes):
+        out = tmp_path / f"run {next(count)}"
+        results = run_sdw.run(dataclasses.replace(TINY, out=str(out), **changes))
+        return results, artefacts.load(out / "distilled.npz")
+
+    quick.folder = tmp_path / "run 0"
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield quick
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_the_seed_decides_the_set(quick):
+    sets = [quick(seed=seed)[1].synthetic for seed in (0, 0, 1)]
+    jax.tree.map(np.testing.assert_array_equal, sets[0], sets[1])
+    assert np.abs(sets[0].observations - sets[2].observations).max() > 0.1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
+@pytest.mark.parametrize("objective", distill.OBJECTIVES)
+def test_every_objective_runs_with_and_without_density_weights(quick, objective, temperature):
+    results, distilled = quick(objective=objective, temperature=temperature)
+    assert np.isfinite(results["loss"])
+    assert results["outer_steps"] == 12
+    assert (results["density"] is not None) == (temperature > 0)
+    assert distilled.card["config"]["objective"] == objective
+
+
+@pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
+def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializer):
+    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    setup = setup_run.prepare(dataclasses.replace(TINY, initializer=initializer))
+    targets = distill.pbc(setup.data, setup.normalizer, setup.teacher)
+    weights = np.linspace(0.0, 2.0, len(setup.data))
+    pairs = setup_run.initial_set(
+        dataclasses.replace(TINY, initializer=initializer), setup, targets, weights
+    )
+    raw = np.asarray(setup.normalizer.denormalize(pairs.observations))
+    rows = [np.abs(setup.data.observations - state).max(axis=1).argmin() for state in raw]
+    np.testing.assert_allclose(setup.data.observations[rows], raw, atol=1e-5)
+    assert len(set(rows)) == TINY.pairs
+    expected = targets.actions if initializer == "relabelled" else setup.data.actions
+    np.testing.assert_allclose(expected[np.array(rows)], pairs.actions, atol=1e-6)
+
+
+def test_a_tiny_budget_caps_the_steps_and_still_ends_with_results(quick):
+    results, _ = quick(budget_minutes=1e-6, outer_steps=100_000)
+    assert results["outer_steps"] == 10  # One compiled block, without which there is no result.
+    assert list(results["returns"]) == list(ROWS)
+    assert (quick.folder / "curve.png").exists()
+
+
+def test_divergence_keeps_the_last_good_set(quick, capsys):
+    with pytest.raises(distill.DivergedError, match="at outer step"):
+        quick(outer_optimizer="sgd", outer_learning_rate=1e38, constraint="free")
+    distilled = artefacts.load(quick.folder / "distilled.npz")
+    assert all(np.isfinite(array).all() for array in distilled.synthetic)
+    assert "last good set is in" in capsys.readouterr().err
+    assert not (quick.folder / "results.json").exists()
+
+
+def test_data_without_a_complete_episode_have_no_row_of_their_own(quick, monkeypatch, capsys):
+    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 60)
+    results, _ = quick(temperature=0.0, batch_size=16)
+    assert results["returns"]["data"] is None
+    assert "the data has no complete episode" in capsys.readouterr().out
+
+
+def test_the_paper_preset_is_the_papers_setting():
+    # Lei et al. 2024 (arXiv 2410.22728), section 5, and its released code.
+    paper = Config(**PRESETS["paper"])
+    expected = {
+        "objective": "av_pbc",
+        "value_scale": 0.02,
+        "pairs": 256,
+        "initializer": "random",
+        "constraint": "free",
+        "hidden_sizes": (256, 256, 256),
+        "inner_steps": 100,
+        "inner_optimizer": "sgd",
+        "inner_learning_rate": 0.1,
+        "inner_momentum": 0.0,
+        "cloning": "action",
+        "outer_optimizer": "sgd",
+        "outer_learning_rate": 0.1,
+        "outer_momentum": 0.9,
+        "clip_norm": 2.0,
+        "anneal": "constant",
+        "outer_steps": 50_000,
+        "batch_size": 10 * 256,
+        "density": "maf",
+        "episodes": 10,
+    }
+    assert {name: getattr(paper, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("config", [Config, evaluate_synthetic.Config])
+def test_every_flag_has_help_that_ends_in_a_period(config):
+    for entry in dataclasses.fields(config):
+        text = entry.metadata["help"]
+        assert text.endswith("."), entry.name
+        assert text[0].isupper(), entry.name
+
+
+def test_the_flags_of_the_fixed_interface_exist():
+    names = {entry.name for entry in dataclasses.fields(Config)}
+    assert names >= {
+        "dataset",
+        "dataset_path",
+        "env",
+        "teacher",
+        "teacher_stats",
+        "teacher_stats_key",
+        "seed",
+        "budget_minutes",
+        "outer_steps",
+        "out",
+    }
