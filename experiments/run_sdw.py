@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from absl import flags
-from config import ANNEALS, PRESETS, Config
+from config import ANNEALS, PRESETS, Config, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import initial_set, prepare, weigh_by_density
 
@@ -124,13 +124,16 @@ def run(config: Config) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
+    given = config_from_flags(Config, {})
+    environment = given.env or (given.dataset or "").partition("-")[0]
+    settings = preset(flags.FLAGS.config, given.objective, environment)
     try:
-        run(config_from_flags(Config, PRESETS[flags.FLAGS.config]))
+        run(config_from_flags(Config, settings))
     except distill.DivergedError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
     define_flags(Config)
-    flags.DEFINE_enum("config", "default", list(PRESETS), "Settings that flags then override.")
+    flags.DEFINE_enum("config", "default", PRESETS, "Settings that flags then override.")
     run_main(main)

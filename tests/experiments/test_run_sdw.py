@@ -10,7 +10,7 @@ import pytest
 import run_sdw
 import scoring
 import setup_run
-from config import PRESETS, Config
+from config import Config, preset
 from jax.experimental.compilation_cache import compilation_cache
 
 from obd_jax import artefacts, distill, evaluation
@@ -260,7 +260,7 @@ def test_data_without_a_complete_episode_have_no_row_of_their_own(quick, monkeyp
 
 def test_the_paper_preset_is_the_papers_setting():
     # Lei et al. 2024 (arXiv 2410.22728), section 5, and its released code.
-    paper = Config(**PRESETS["paper"])
+    paper = Config(**preset("paper", "av_pbc", "walker2d"))
     expected = {
         "objective": "av_pbc",
         "value_scale": 0.02,
@@ -284,6 +284,20 @@ def test_the_paper_preset_is_the_papers_setting():
         "episodes": 10,
     }
     assert {name: getattr(paper, name) for name in expected} == expected
+    assert preset("default", "av_pbc", "walker2d") == {}
+
+
+@pytest.mark.parametrize(
+    ("objective", "environment", "steps"),
+    [
+        ("av_pbc", "halfcheetah", 50_000),
+        ("av_pbc", "hopper", 20_000),
+        ("pbc", "walker2d", 200_000),
+        ("dbc", "hopper", 50_000),
+    ],
+)
+def test_the_papers_outer_steps_depend_on_objective_and_environment(objective, environment, steps):
+    assert preset("paper", objective, environment)["outer_steps"] == steps
 
 
 @pytest.mark.parametrize("config", [Config, evaluate_synthetic.Config])

@@ -1,5 +1,7 @@
 """The written-out second derivative against autodiff, in float64."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ def make_problem(hidden=(7, 6)):
             jax.random.normal(next(keys), (inputs, outputs), jnp.float64) / inputs**0.5,
             0.1 * jax.random.normal(next(keys), (outputs,), jnp.float64),
         )
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+        for inputs, outputs in itertools.pairwise(sizes)
     )
     observations = jax.random.normal(next(keys), (N, D), jnp.float64)
     actions = jax.random.uniform(next(keys), (N, A), jnp.float64, -0.9, 0.9)
