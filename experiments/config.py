@@ -42,11 +42,11 @@ class Config:
     value_scale: float | None = field(None, "Av-PBC weight per unit of q; absent: mean weight 1.")
     density: str = field("maf", f"State density: one of {', '.join(density.DENSITIES)}.")
     density_epochs: int = field(10, "Passes over the data when fitting the density.")
-    temperature: float = field(0.1, "SDW weight = density to the minus temperature; 0: no SDW.")
+    temperature: float = field(0.05, "SDW weight = density to the minus temperature; 0: no SDW.")
     floor_quantile: float = field(0.01, "Log densities below this quantile are raised to it.")
 
     pairs: int = field(256, "N, synthetic pairs.")
-    initializer: str = field("random", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
+    initializer: str = field("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
     constraint: str = field(
         "squashed", f"On synthetic actions: one of {', '.join(distill.CONSTRAINTS)}."
     )
@@ -54,9 +54,8 @@ class Config:
     hidden_sizes: tuple[int, ...] = field((256, 256, 256), "Widths of a student's layers.")
     inner_steps: int = field(100, "T, training steps of a student.")
     inner_optimizer: str = field("sgd", f"Students': one of {', '.join(optimizers.OPTIMIZERS)}.")
-    # Twice this rate is on the edge of stability where actions have three dimensions: the
-    # meta-gradient then explodes now and then (docs/choices.md).
-    inner_learning_rate: float = field(0.05, "Students' learning rate.")
+    # On hopper, twice this is on the edge of stability, where meta-gradients explode now and then.
+    inner_learning_rate: float = field(0.016, "Students' learning rate.")
     inner_momentum: float = field(0.95, "Students' momentum.")
     cloning: str = field(
         "presquash", f"Students' loss: one of {', '.join(students.CLONING_ERRORS)}."
@@ -88,6 +87,7 @@ def preset(name: str, objective: str, environment: str) -> dict[str, Any]:
     short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
     return {
         "value_scale": 0.02,
+        "initializer": "random",
         "constraint": "free",
         "inner_learning_rate": 0.1,
         "inner_momentum": 0.0,

@@ -21,13 +21,13 @@ def action_error(outputs: Array, actions: Array) -> Array:
 
 
 def presquash_error(outputs: Array, actions: Array) -> Array:
-    """Mean squared error of outputs [N, A] to arctanh(actions).
+    """Squared error of outputs [N, A] to arctanh(actions), summed over A, mean over pairs.
 
-    Its gradient does not vanish where actions saturate, and in the network's output it is
-    linear regression.
+    Its gradient does not vanish where actions saturate; in the network's output it is linear
+    regression. By the sum, its curvature and so the stable learning rate do not depend on A.
     """
     labels = jnp.arctanh(jnp.clip(actions, -SATURATION, SATURATION))
-    return jnp.mean(jnp.square(outputs - labels))
+    return jnp.mean(jnp.sum(jnp.square(outputs - labels), axis=1))
 
 
 CLONING_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
@@ -115,7 +115,7 @@ class MLPRecipe:
     hidden_sizes:  widths of the ReLU layers.
     steps:         T, full-batch training steps.
     optimizer:     name, one of `optimizers.OPTIMIZERS`.
-    learning_rate: of the optimiser, for the mean over pairs and action dimensions.
+    learning_rate: of the optimiser.
     momentum:      of the optimiser.
     cloning:       name of the loss, one of `CLONING_ERRORS`.
     """
