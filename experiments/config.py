@@ -8,7 +8,7 @@ import numpy as np
 
 from obd_jax import density, distill, optimizers, students
 from obd_jax.command_line import field
-from obd_jax.types import InvalidInputError, OfflineData
+from obd_jax.types import InvalidInputError
 
 INITIALIZERS = {
     "random": distill.uniform,
@@ -100,9 +100,9 @@ def preset(name: str, objective: str, environment: str) -> dict[str, Any]:
     }
 
 
-def check(config: Config, offline: OfflineData) -> None:
-    """Refuse options out of range before anything is computed or written."""
-    for name in ("inner_steps", "outer_steps", "batch_size", "students", "episodes"):
+def check(config: Config) -> None:
+    """Refuse options out of range before anything is read, computed or written."""
+    for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
     for name in ("temperature", "clip_norm", "curve_points"):
@@ -113,10 +113,6 @@ def check(config: Config, offline: OfflineData) -> None:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
     if not 0 <= config.floor_quantile < 1:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
-    if not 1 <= config.pairs <= len(offline):
-        raise InvalidInputError(
-            f"--pairs must be between 1 and the data's {len(offline)} states, got {config.pairs}"
-        )
     for name, known in (
         ("initializer", INITIALIZERS),
         ("anneal", ANNEALS),

@@ -129,7 +129,7 @@ def main() -> None:
     settings = preset(flags.FLAGS.config, given.objective, environment)
     try:
         run(config_from_flags(Config, settings))
-    except distill.DivergedError as error:
+    except (distill.DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
 
 

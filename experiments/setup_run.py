@@ -68,8 +68,7 @@ def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
 
 def prepare(config: Config) -> Setup:
     """Load and check everything that a run needs, before anything is written."""
-    environment, offline, teacher = load(config)
-    check(config, offline)
+    check(config)
     recipe = students.MLPRecipe(
         hidden_sizes=config.hidden_sizes,
         steps=config.inner_steps,
@@ -83,6 +82,11 @@ def prepare(config: Config) -> Setup:
     )
     if config.clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    environment, offline, teacher = load(config)
+    if config.pairs > len(offline):
+        raise InvalidInputError(
+            f"--pairs must be between 1 and the data's {len(offline)} states, got {config.pairs}"
+        )
     return Setup(
         environment,
         offline,

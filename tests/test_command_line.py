@@ -93,7 +93,7 @@ def script(body, *arguments):
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=environment,
     )
 
@@ -107,6 +107,13 @@ def test_an_argument_that_is_no_flag_is_invalid_input():
     done = script("print('ran')", "stray")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: unexpected argument 'stray'; flags start with --\n"
+
+
+def test_a_flag_that_does_not_exist_is_invalid_input():
+    done = script("print('ran')", "--temprature=0.1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: Unknown command line flag 'temprature'")
+    assert done.stderr.count("\n") == 1
 
 
 def test_other_errors_keep_their_traceback():

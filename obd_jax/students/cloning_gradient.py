@@ -110,8 +110,11 @@ def _outer(left: Array, right: Array) -> Array:
     """left^T right for [rows, in] and [rows, out], the transpose made before the product.
 
     XLA's CPU products are slow when they transpose the left side on the fly: by a quarter
-    for wide layers, tenfold for narrow ones. The barrier keeps the two apart.
+    for wide layers, tenfold for narrow ones. The barrier keeps the two apart, and the
+    narrower side is the one transposed.
     """
+    if right.shape[1] < left.shape[1]:
+        return _outer(right, left).T
     return jax.lax.optimization_barrier(left.T) @ right
 
 

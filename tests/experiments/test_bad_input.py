@@ -140,7 +140,7 @@ OPTIONS = {
     "unknown cloning loss": ({"cloning": "nll"}, ["'nll'", "action, presquash"]),
     "unknown annealing": ({"anneal": "step"}, ["'step'", "cosine, constant"]),
     "N larger than the data": ({"pairs": 29}, ["29", "between 1 and", "28"]),
-    "N = 0": ({"pairs": 0}, ["between 1 and", "got 0"]),
+    "N = 0": ({"pairs": 0}, ["at least 1", "got 0"]),
     "T = 0": ({"inner_steps": 0}, ["--inner_steps", "at least 1", "got 0"]),
     "no outer step": ({"outer_steps": 0}, ["--outer_steps", "at least 1", "got 0"]),
     "empty batch": ({"batch_size": 0}, ["--batch_size", "at least 1", "got 0"]),
@@ -211,7 +211,7 @@ def script(file, *arguments):
         [sys.executable, str(ROOT / "experiments" / file), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
 
