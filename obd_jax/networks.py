@@ -6,10 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from obd_jax.types import Array, Key, Params
-
-# (kernel [in, out], bias [out]) of every layer.
-Layers = tuple[tuple[Array, Array], ...]
+from obd_jax.types import Array, Key
 
 
 class MLP(nn.Module):
@@ -45,22 +42,3 @@ def init_sequentially(module: nn.Module, key: Key, inputs: Array):
         return jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), params)
 
     return init(key)
-
-
-def to_layers(params: Params) -> Layers:
-    """Parameters of an `MLP` as (kernel, bias) of every layer, in order."""
-    layers = params["params"]
-    return tuple(
-        (layers[f"Dense_{index}"]["kernel"], layers[f"Dense_{index}"]["bias"])
-        for index in range(len(layers))
-    )
-
-
-def from_layers(layers: Layers) -> Params:
-    """Inverse of `to_layers`."""
-    return {
-        "params": {
-            f"Dense_{index}": {"kernel": kernel, "bias": bias}
-            for index, (kernel, bias) in enumerate(layers)
-        }
-    }

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax import networks, optimizers
-from obd_jax.students.cloning_gradient import cloning_gradient
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
 
 # Actions beyond this are treated as this when they are regressed before the squash.
@@ -55,9 +54,8 @@ def mlp(
         steps: T, of training.
         optimizer: of the student (the inner optimiser).
         cloning_error: (network's outputs before tanh [N, A], actions [N, A]) -> loss [].
-        remat: recompute each training step in the reverse pass, by the second derivative
-            of `cloning_gradient`, instead of storing its activations; the meta-gradient is
-            the same, memory is less and forward-mode differentiation is not defined.
+        remat: recompute each training step in the reverse pass instead of storing its
+            activations; the meta-gradient is the same and memory is less.
 
     Returns:
         The student.
@@ -79,23 +77,12 @@ def mlp(
         return jnp.tanh(outputs(params, observations))
 
     def fit(key: Key, synthetic: SyntheticData) -> Params:
-        def stored_gradient(params: Params) -> Params:
-            return jax.grad(
-                lambda p: cloning_error(outputs(p, synthetic.observations), synthetic.actions)
-            )(params)
-
-        def recomputed_gradient(params: Params) -> Params:
-            layers = cloning_gradient(
-                cloning_error,
-                networks.to_layers(params),
-                synthetic.observations,
-                synthetic.actions,
-            )
-            return networks.from_layers(layers)
+        def loss(params: Params) -> Array:
+            return cloning_error(outputs(params, synthetic.observations), synthetic.actions)
 
         def step(carry, _):
             params, optimizer_state = carry
-            gradient = recomputed_gradient(params) if remat else stored_gradient(params)
+            gradient = jax.grad(loss)(params)
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
             return (optax.apply_updates(params, updates), optimizer_state), None
 
