@@ -113,7 +113,7 @@ def run(config: Config) -> dict[str, Any]:
         folder.write_json("results.json", results)
         artefacts.draw_curve(
             out / "curve.png",
-            f"{setup.environment.name}: {setup.data.provenance.name}",
+            f"{setup.environment.name}: {pathlib.Path(setup.data.provenance.name).name}",
             curve.losses,
             curve.returns,
             {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},

@@ -44,7 +44,7 @@ def draw_curve(
             bottom.axhline(value, color=_REFERENCES[name], ls="--", label=f"{name} {value:.1f}")
         bottom.set_xlabel(label)
     axes[0, 0].set_ylabel("objective")
-    axes[1, 0].set_ylabel("normalised return (mean and range of students)")
+    axes[1, 0].set_ylabel("normalised return, range of students")
     axes[1, 0].legend(fontsize="small")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
