@@ -33,6 +33,7 @@ TINY = Config(
 REAL = dataclasses.replace(
     TINY,
     pairs=32,
+    initializer="random",
     hidden_sizes=(32,),
     inner_steps=50,
     outer_steps=100,
