@@ -113,6 +113,8 @@ def check(config: Config) -> None:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
     if not 0 <= config.floor_quantile < 1:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
+    if config.initializer == "density" and config.temperature == 0:
+        raise InvalidInputError("--initializer=density needs a --temperature above 0")
     for name, known in (
         ("initializer", INITIALIZERS),
         ("anneal", ANNEALS),

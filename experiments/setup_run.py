@@ -142,7 +142,8 @@ def initial_set(
     own = distill.dbc(setup.data, setup.normalizer)
     if config.initializer == "relabelled":
         pool = own._replace(actions=targets.actions)
-    elif config.initializer == "density" and weights is not None:
+    elif config.initializer == "density":
+        assert weights is not None
         pool = own._replace(weights=weights)
     else:
         pool = own

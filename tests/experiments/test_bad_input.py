@@ -140,6 +140,10 @@ OPTIONS = {
     "unknown cloning loss": ({"cloning": "nll"}, ["'nll'", "action, presquash"]),
     "unknown annealing": ({"anneal": "step"}, ["'step'", "cosine, constant"]),
     "N larger than the data": ({"pairs": 29}, ["29", "between 1 and", "28"]),
+    "density start without density": (
+        {"initializer": "density", "temperature": 0.0},
+        ["--initializer=density", "--temperature above 0"],
+    ),
     "N = 0": ({"pairs": 0}, ["at least 1", "got 0"]),
     "T = 0": ({"inner_steps": 0}, ["--inner_steps", "at least 1", "got 0"]),
     "no outer step": ({"outer_steps": 0}, ["--outer_steps", "at least 1", "got 0"]),
