@@ -37,6 +37,8 @@ def define_flags(config_type: type) -> None:
         kind = _kind(hints[entry.name])
         define = _DEFINERS.get(kind, flags.DEFINE_list)
         define(entry.name, None, entry.metadata["help"] + shown)
+        # So that --help lists it: absl knows the main module by this name.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[entry.name])
 
 
 def config_from_flags(config_type: type, preset: Mapping[str, Any]) -> Any:

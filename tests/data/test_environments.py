@@ -31,10 +31,9 @@ def test_reference_returns_score_0_and_100(name, low, high):
     ("name", "observation_size", "action_size"),
     [("hopper", 11, 3), ("halfcheetah", 17, 6), ("walker2d", 17, 6), ("ant", 111, 8)],
 )
-@pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning")
 def test_gymnasium_tasks_have_the_sizes_of_the_data(name, observation_size, action_size):
     spec = environment(name)
-    made = gymnasium.make(spec.gymnasium_id, **spec.make_kwargs)
+    made = gymnasium.make(gymnasium.registry[spec.gymnasium_id], **spec.make_kwargs)
     assert made.observation_space.shape == (observation_size,)
     assert made.action_space.shape == (action_size,)
     made.close()
