@@ -54,7 +54,7 @@ class Config:
     hidden_sizes: tuple[int, ...] = field((256, 256, 256), "Widths of a student's layers.")
     inner_steps: int = field(100, "T, training steps of a student.")
     inner_optimizer: str = field("sgd", f"Students': one of {', '.join(optimizers.OPTIMIZERS)}.")
-    # On hopper, twice this is on the edge of stability, where meta-gradients explode now and then.
+    # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
     inner_learning_rate: float = field(0.016, "Students' learning rate.")
     inner_momentum: float = field(0.95, "Students' momentum.")
     cloning: str = field(
