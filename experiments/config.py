@@ -51,23 +51,31 @@ class Config:
         "squashed", f"On synthetic actions: one of {', '.join(distill.CONSTRAINTS)}."
     )
 
-    hidden_sizes: tuple[int, ...] = field((256, 256, 256), "Widths of a student's layers.")
-    inner_steps: int = field(100, "T, training steps of a student.")
-    inner_optimizer: str = field("sgd", f"Students': one of {', '.join(optimizers.OPTIMIZERS)}.")
+    student: str = field("kernel", f"One of {', '.join(students.RECIPES)}.")
+    kernel: str = field("ntk", f"Kernel student: one of {', '.join(students.KERNELS)}.")
+    depth: int = field(3, "Kernel student, ntk and nngp: hidden layers.")
+    bias_scale: float = field(0.3, "Kernel student, ntk and nngp: deviation of the biases.")
+    length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
+    ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
+    hidden_sizes: tuple[int, ...] = field(
+        (256, 256, 256), "MLP student and random features: widths of the layers."
+    )
+    inner_steps: int = field(100, "MLP student: T, training steps.")
+    inner_optimizer: str = field("sgd", f"MLP student: one of {', '.join(optimizers.OPTIMIZERS)}.")
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    inner_learning_rate: float = field(0.016, "Students' learning rate.")
-    inner_momentum: float = field(0.95, "Students' momentum.")
+    inner_learning_rate: float = field(0.016, "MLP student: learning rate.")
+    inner_momentum: float = field(0.95, "MLP student: momentum.")
     cloning: str = field(
-        "presquash", f"Students' loss: one of {', '.join(students.CLONING_ERRORS)}."
+        "presquash", f"MLP student: loss, one of {', '.join(students.CLONING_ERRORS)}."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
-    outer_learning_rate: float = field(0.02, "The set's learning rate.")
+    outer_learning_rate: float = field(0.01, "The set's learning rate.")
     outer_momentum: float = field(0.9, "The set's momentum.")
-    clip_norm: float = field(1.0, "Largest norm of the set's gradient; 0: not clipped.")
+    clip_norm: float = field(0.0, "Largest norm of the set's gradient; 0: not clipped.")
     anneal: str = field("cosine", f"Outer step size: one of {', '.join(ANNEALS)}.")
-    outer_steps: int = field(600, "Outer steps at most.")
-    batch_size: int = field(2560, "B, real states per outer step.")
+    outer_steps: int = field(4000, "Outer steps at most.")
+    batch_size: int = field(1024, "B, real states per outer step.")
     budget_minutes: float | None = field(
         None, "Wall-clock of distillation at most, compilation included."
     )
@@ -77,15 +85,28 @@ class Config:
     curve_points: int = field(8, "Scores taken along distillation, for the curve.")
 
 
-def preset(name: str, objective: str, environment: str) -> dict[str, Any]:
-    """Settings of a named preset, which flags override.
+# Where the outer settings of a student differ from the defaults, which are the kernel student's.
+OUTER_SETTINGS: dict[str, dict[str, Any]] = {
+    "mlp": {
+        "outer_learning_rate": 0.02,
+        "clip_norm": 1.0,
+        "outer_steps": 600,
+        "batch_size": 2560,
+    }
+}
+
+
+def preset(name: str, student: str, objective: str, environment: str) -> dict[str, Any]:
+    """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
     """
     if name == "default":
-        return {}
+        return {"student": student, **OUTER_SETTINGS.get(student, {})}
     short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
     return {
+        "student": "mlp",
+        "batch_size": 2560,
         "value_scale": 0.02,
         "initializer": "random",
         "constraint": "free",
@@ -98,6 +119,22 @@ def preset(name: str, objective: str, environment: str) -> dict[str, Any]:
         "anneal": "constant",
         "outer_steps": short if environment == "hopper" else long,
     }
+
+
+# Fields of students' recipes -> flags, where the names differ.
+FLAG_OF = {
+    "steps": "inner_steps",
+    "optimizer": "inner_optimizer",
+    "learning_rate": "inner_learning_rate",
+    "momentum": "inner_momentum",
+}
+
+
+def recipe(config: Config) -> students.Recipe:
+    """The student's recipe; an unknown student is refused with those known."""
+    fields = students.fields_of(config.student)
+    values = {name: getattr(config, FLAG_OF.get(name, name)) for name in fields}
+    return students.make_recipe(config.student, values)
 
 
 def check(config: Config) -> None:

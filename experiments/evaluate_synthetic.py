@@ -10,13 +10,16 @@ import os
 import pathlib
 from typing import Any
 
+from config import FLAG_OF
+from config import Config as RunConfig
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
 
-from obd_jax import artefacts, data, evaluation, optimizers, toy
+from obd_jax import artefacts, data, evaluation, optimizers, students, toy
 from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, field, run_main
-from obd_jax.students import CLONING_ERRORS, MLPRecipe
 from obd_jax.types import InvalidInputError
+
+ABSENT = "absent: the card's, or for another student than the card's the default."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +30,27 @@ class Config:
     out: str | None = field(None, "JSON file to write, new; absent: only the table is printed.")
     env: str | None = field(None, "Environment; absent: that of the set's card.")
     seed: int | None = field(None, "Seed of the students; absent: that of the run.")
+    ensemble: int = field(1, "Students that act together, by their mean action.")
+    student: str | None = field(
+        None, f"One of {', '.join(students.RECIPES)}; absent: that of the set's card."
+    )
+    kernel: str | None = field(None, f"One of {', '.join(students.KERNELS)}; {ABSENT}")
+    depth: int | None = field(None, f"Hidden layers of the kernel's network; {ABSENT}")
+    bias_scale: float | None = field(None, f"Deviation of that network's biases; {ABSENT}")
+    length_scale: float | None = field(None, f"Divides normalised observations; {ABSENT}")
+    ridge: float | None = field(None, f"In units of the mean diagonal; {ABSENT}")
+    hidden_sizes: tuple[int, ...] | None = field(None, f"Widths of layers; {ABSENT}")
+    inner_steps: int | None = field(None, f"T, training steps; {ABSENT}")
+    inner_optimizer: str | None = field(
+        None, f"One of {', '.join(optimizers.OPTIMIZERS)}; {ABSENT}"
+    )
+    inner_learning_rate: float | None = field(None, f"Learning rate; {ABSENT}")
+    inner_momentum: float | None = field(None, f"Momentum; {ABSENT}")
+    cloning: str | None = field(
+        None, f"Loss: one of {', '.join(students.CLONING_ERRORS)}; {ABSENT}"
+    )
     students: int = field(10, "K, students trained.")
     episodes: int = field(10, "E, episodes of each student.")
-    hidden_sizes: tuple[int, ...] | None = field(None, "Widths of layers; absent: the card's.")
-    inner_steps: int | None = field(None, "T, training steps; absent: the card's.")
-    inner_optimizer: str | None = field(
-        None, f"One of {', '.join(optimizers.OPTIMIZERS)}; absent: the card's."
-    )
-    inner_learning_rate: float | None = field(None, "Learning rate; absent: the card's.")
-    inner_momentum: float | None = field(None, "Momentum; absent: the card's.")
-    cloning: str | None = field(
-        None, f"Loss: one of {', '.join(CLONING_ERRORS)}; absent: the card's."
-    )
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -52,7 +64,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     if not config.path:
         raise InvalidInputError("--path is required: the distilled set to score")
-    for name in ("students", "episodes"):
+    for name in ("students", "episodes", "ensemble"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
     path, out = pathlib.Path(config.path), pathlib.Path(config.out) if config.out else None
@@ -64,13 +76,16 @@ def run(config: Config) -> dict[str, Any]:
     environment = _environment(config.env or _mapping(provenance, "environment").get("name"))
     evaluation.check_environment(environment, observation_size, action_size)
     recipe = _recipe(config, _mapping(distilled.card, "student"))
+    student = recipe.student(action_size)
+    if config.ensemble > 1:
+        student = students.ensemble(student, config.ensemble)
     seed = config.seed if config.seed is not None else provenance.get("seed", 0)
 
     clock = Clock()
     with clock("evaluate"):
         returns = evaluation.score_students(
             split_seed(seed)["students"],
-            recipe.student(action_size),
+            student,
             distilled.synthetic,
             distilled.normalizer,
             environment,
@@ -89,7 +104,7 @@ def run(config: Config) -> dict[str, Any]:
             "seed": seed,
             "software": artefacts.software(),
         },
-        "student": dataclasses.asdict(recipe),
+        "student": {**students.to_card(recipe), "ensemble": config.ensemble},
         "card": distilled.card,
     }
     print(table(rows))
@@ -122,23 +137,21 @@ def _environment(name: str | None) -> data.EnvironmentSpec:
     return toy.SPEC if name == toy.SPEC.name else data.environment(name)
 
 
-def _recipe(config: Config, recommended: dict[str, Any]) -> MLPRecipe:
-    """The card's recipe with what the flags override."""
-    flag_of = {
-        "hidden_sizes": "hidden_sizes",
-        "steps": "inner_steps",
-        "optimizer": "inner_optimizer",
-        "learning_rate": "inner_learning_rate",
-        "momentum": "inner_momentum",
-        "cloning": "cloning",
-    }
-    given = {name: getattr(config, flag) for name, flag in flag_of.items()}
-    values = {**recommended, **{k: v for k, v in given.items() if v is not None}}
-    missing = [f"--{flag}" for name, flag in flag_of.items() if name not in values]
-    if missing:
-        raise InvalidInputError(f"the set's card recommends no student; give {', '.join(missing)}")
-    values = {name: values[name] for name in flag_of}
-    return MLPRecipe(**{**values, "hidden_sizes": tuple(values["hidden_sizes"])})
+def _recipe(config: Config, card: dict[str, Any]) -> students.Recipe:
+    """From the flags given, then the card if it is for the same student, then the defaults."""
+    recommended = card.get("name")
+    name = config.student or recommended
+    if name is None:
+        raise InvalidInputError("the set's card names no student; give --student")
+    values = {}
+    for field_name in students.fields_of(name):
+        flag = FLAG_OF.get(field_name, field_name)
+        values[field_name] = getattr(config, flag)
+        if values[field_name] is None and name == recommended:
+            values[field_name] = card.get(field_name)
+        if values[field_name] is None:
+            values[field_name] = getattr(RunConfig, flag)
+    return students.make_recipe(name, values)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from config import ANNEALS, PRESETS, Config, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import initial_set, prepare, weigh_by_density
 
-from obd_jax import artefacts, data, distill, evaluation
+from obd_jax import artefacts, data, distill, evaluation, students
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
 from obd_jax.types import InvalidInputError, SyntheticData
 
@@ -66,7 +66,7 @@ def run(config: Config) -> dict[str, Any]:
             "config": dataclasses.asdict(config),
             "density": density_card,
             "constant_columns": constant,
-            "student": dataclasses.asdict(setup.recipe),
+            "student": students.to_card(setup.recipe),
         }
 
         def keep(synthetic: SyntheticData) -> pathlib.Path:
@@ -126,7 +126,7 @@ def main() -> None:
     """Entry point."""
     given = config_from_flags(Config, {})
     environment = given.env or (given.dataset or "").partition("-")[0]
-    settings = preset(flags.FLAGS.config, given.objective, environment)
+    settings = preset(flags.FLAGS.config, given.student, given.objective, environment)
     try:
         run(config_from_flags(Config, settings))
     except (distill.DivergedError, FloatingPointError) as error:

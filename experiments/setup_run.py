@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from config import INITIALIZERS, Config, check
+from config import INITIALIZERS, Config, check, recipe
 
 from obd_jax import data, density, distill, evaluation, optimizers, students, toy
 from obd_jax.command_line import Progress, note
@@ -34,7 +34,7 @@ class Setup(NamedTuple):
     data: OfflineData
     teacher: Teacher
     normalizer: Normalizer
-    recipe: students.MLPRecipe
+    recipe: students.Recipe
     student: Student
     optimizer: optax.GradientTransformation
     keys: dict[str, Key]
@@ -69,14 +69,7 @@ def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
 def prepare(config: Config) -> Setup:
     """Load and check everything that a run needs, before anything is written."""
     check(config)
-    recipe = students.MLPRecipe(
-        hidden_sizes=config.hidden_sizes,
-        steps=config.inner_steps,
-        optimizer=config.inner_optimizer,
-        learning_rate=config.inner_learning_rate,
-        momentum=config.inner_momentum,
-        cloning=config.cloning,
-    )
+    student_recipe = recipe(config)
     optimizer = optimizers.make(
         config.outer_optimizer, config.outer_learning_rate, config.outer_momentum
     )
@@ -92,8 +85,8 @@ def prepare(config: Config) -> Setup:
         offline,
         teacher,
         data.normalizer(offline.observations),
-        recipe,
-        recipe.student(offline.action_size),
+        student_recipe,
+        student_recipe.student(offline.action_size),
         optimizer,
         split_seed(config.seed),
     )

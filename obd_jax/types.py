@@ -161,9 +161,13 @@ class Targets(NamedTuple):
 class Student(NamedTuple):
     """A policy class together with how it is trained from a distilled set.
 
-    fit: (key, synthetic) -> params; differentiable in synthetic.
-    act: (params, normalised observations [..., D]) -> actions [..., A] in [-1, 1].
+    fit:           (key, synthetic) -> params; differentiable in synthetic.
+    act:           (params, normalised observations [..., D]) -> actions [..., A] in [-1, 1].
+    advice:        what to change when a fit, or the gradient through it, is not finite.
+    deterministic: whether `fit` ignores its key, so that all students of a set are one.
     """
 
     fit: Callable[[Key, SyntheticData], Params]
     act: Callable[[Params, Array], Array]
+    advice: str = "look for overflow in the student's fit"
+    deterministic: bool = False

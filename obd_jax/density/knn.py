@@ -5,8 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from obd_jax.density.references import random_rows, squared_distances
+from obd_jax.density.references import random_rows
 from obd_jax.density.standardize import ColumnStatistics, column_statistics
+from obd_jax.numerics import squared_distances
 from obd_jax.types import Array, DensityEstimator, InvalidInputError, Key
 
 # In standard deviations: float32 hardly tells standardised states apart that are closer, and

@@ -39,10 +39,12 @@ class Distiller(NamedTuple):
         its size multiplied by step_scale (the annealing factor). A step whose loss or gradient
         is not finite leaves the synthetic set and the optimiser alone and says so in
         `metrics["finite"]`.
+    advice: what to change when a step is not finite.
     """
 
     init: Callable[[Key, SyntheticData], DistillerState]
     update: Callable[..., tuple[DistillerState, dict[str, Array]]]
+    advice: str
 
 
 def distiller(
@@ -104,4 +106,4 @@ def distiller(
         )
         return state, metrics
 
-    return Distiller(init, update)
+    return Distiller(init, update, student.advice)

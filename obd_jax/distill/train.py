@@ -124,8 +124,8 @@ def train(
         done += int(ran)
         if not metrics["finite"].all():
             raise DivergedError(
-                f"loss or gradient not finite at outer step {done}; lower the outer or inner "
-                f"learning rate",
+                f"loss or gradient not finite at outer step {done}, with "
+                f"{len(state.synthetic.actions)} pairs; {distiller.advice}",
                 state,
             )
         now = time.perf_counter() - start - in_callback

@@ -44,6 +44,8 @@ def score_students(
 ) -> np.ndarray:
     """Normalised returns [K, E] of K students trained from scratch on a synthetic set.
 
+    A deterministic student is trained once and has all K E episodes: returns [1, K E].
+
     Args:
         key: of the students' initialisations.
         student: how they are trained.
@@ -58,6 +60,8 @@ def score_students(
     Returns:
         100 for the reference expert, 0 for the random policy.
     """
+    if student.deterministic:
+        students, episodes = 1, students * episodes
     trained = fit_students(key, student, synthetic, students)
     normalizers = jax.tree.map(lambda x: jnp.stack([x] * students), normalizer)
     return score_policies(

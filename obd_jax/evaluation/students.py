@@ -3,8 +3,18 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 
-from obd_jax.types import Array, Key, Normalizer, Params, Policy, Student, SyntheticData
+from obd_jax.types import (
+    Array,
+    InvalidInputError,
+    Key,
+    Normalizer,
+    Params,
+    Policy,
+    Student,
+    SyntheticData,
+)
 
 
 @functools.lru_cache(maxsize=16)
@@ -13,8 +23,18 @@ def _fit_many(student: Student):
 
 
 def fit_students(key: Key, student: Student, synthetic: SyntheticData, count: int) -> Params:
-    """Train K = `count` students from scratch: params with a leading axis [K]."""
-    return _fit_many(student)(jax.random.split(key, count), synthetic)
+    """Train K = `count` students from scratch: params with a leading axis [K].
+
+    Raises:
+        InvalidInputError: a parameter is not finite.
+    """
+    params = _fit_many(student)(jax.random.split(key, count), synthetic)
+    if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise InvalidInputError(
+            f"a student trained on these {len(synthetic.actions)} pairs is not finite; "
+            f"{student.advice}"
+        )
+    return params
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,5 +1,18 @@
 """Students: policy classes together with how they are trained from a distilled set."""
 
+from obd_jax.students.ensemble import ensemble
+from obd_jax.students.kernel import KernelParams, KernelRecipe, kernel
+from obd_jax.students.kernels import (
+    KERNELS,
+    Kernel,
+    KernelSettings,
+    gram,
+    make_kernel,
+    matern,
+    nngp,
+    ntk,
+    rbf,
+)
 from obd_jax.students.mlp import (
     CLONING_ERRORS,
     MLPRecipe,
@@ -7,5 +20,35 @@ from obd_jax.students.mlp import (
     mlp,
     presquash_error,
 )
+from obd_jax.students.random_features import RandomFeaturesRecipe, random_features
+from obd_jax.students.recipes import RECIPES, Recipe, fields_of, make_recipe, to_card
+from obd_jax.students.ridge import solve_ridge
 
-__all__ = ["CLONING_ERRORS", "MLPRecipe", "action_error", "mlp", "presquash_error"]
+__all__ = [
+    "CLONING_ERRORS",
+    "KERNELS",
+    "RECIPES",
+    "Kernel",
+    "KernelParams",
+    "KernelRecipe",
+    "KernelSettings",
+    "MLPRecipe",
+    "RandomFeaturesRecipe",
+    "Recipe",
+    "action_error",
+    "ensemble",
+    "fields_of",
+    "gram",
+    "kernel",
+    "make_kernel",
+    "make_recipe",
+    "matern",
+    "mlp",
+    "nngp",
+    "ntk",
+    "presquash_error",
+    "random_features",
+    "rbf",
+    "solve_ridge",
+    "to_card",
+]

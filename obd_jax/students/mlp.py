@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax import networks, optimizers
+from obd_jax.numerics import presquash
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
-
-# Actions beyond this are treated as this when they are regressed before the squash.
-SATURATION = 0.999
 
 
 def action_error(outputs: Array, actions: Array) -> Array:
@@ -25,8 +23,7 @@ def presquash_error(outputs: Array, actions: Array) -> Array:
     Its gradient does not vanish where actions saturate; in the network's output it is linear
     regression. By the sum, its curvature and so the stable learning rate do not depend on A.
     """
-    labels = jnp.arctanh(jnp.clip(actions, -SATURATION, SATURATION))
-    return jnp.mean(jnp.sum(jnp.square(outputs - labels), axis=1))
+    return jnp.mean(jnp.sum(jnp.square(outputs - presquash(actions)), axis=1))
 
 
 CLONING_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
@@ -92,7 +89,7 @@ def mlp(
         (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
         return params
 
-    return Student(fit, act)
+    return Student(fit, act, advice="lower the outer or the inner learning rate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import setup_run
 from config import Config, preset
 from jax.experimental.compilation_cache import compilation_cache
 
-from obd_jax import artefacts, distill, evaluation
+from obd_jax import artefacts, distill, evaluation, students
 from obd_jax.types import InvalidInputError
 
 ROWS = ("synthetic", "random_real", "data", "teacher")
@@ -21,8 +21,11 @@ TINY = Config(
     dataset="toy",
     density="gaussian",
     pairs=8,
+    student="mlp",
     hidden_sizes=(8,),
     inner_steps=5,
+    outer_learning_rate=0.02,
+    clip_norm=1.0,
     outer_steps=12,
     batch_size=64,
     students=2,
@@ -67,6 +70,14 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "nested" / "run"
     results = run_sdw.run(dataclasses.replace(REAL, out=str(folder)))
     return folder, results
+
+
+@pytest.fixture(scope="module")
+def finished_kernel(tmp_path_factory):
+    """The same with a student in closed form."""
+    folder = tmp_path_factory.mktemp("kernel") / "run"
+    kernel = dataclasses.replace(REAL, student="kernel", outer_learning_rate=0.01)
+    return folder, run_sdw.run(dataclasses.replace(kernel, out=str(folder)))
 
 
 def lines_of(path):
@@ -137,7 +148,8 @@ def test_the_card_says_where_the_set_comes_from_and_how_to_use_it(finished):
     folder, results = finished
     card = json.loads((folder / "card.json").read_text())
     assert card["provenance"] == results["provenance"]
-    assert card["student"] | {"hidden_sizes": [32], "steps": 50} == card["student"]
+    expected = {"name": "mlp", "hidden_sizes": [32], "steps": 50}
+    assert card["student"] | expected == card["student"]
     assert card["config"] == json.loads((folder / "config.json").read_text())
     assert 0 < card["density"]["effective_sample_fraction"] <= 1
     assert card["density"]["estimator"] == "gaussian"
@@ -180,6 +192,67 @@ def test_scoring_a_set_again_repeats_the_score_of_its_run(finished, tmp_path, ca
         evaluate_synthetic.run(config)
 
 
+def test_the_pairs_of_a_kernel_student_are_the_policy(finished_kernel):
+    """One student, no training, all episodes."""
+    results = finished_kernel[1]
+    row = results["returns"]["synthetic"]
+    assert len(row["per_student"]) == 1
+    assert row["episodes"] == REAL.students * REAL.episodes
+    assert row["mean"] > 90
+    assert results["student"] == {
+        "name": "kernel",
+        "kernel": "ntk",
+        "depth": 3,
+        "bias_scale": 0.3,
+        "ridge": 1e-3,
+        "length_scale": 1.0,
+    }
+
+
+def evaluated(folder, tmp_path, **changes):
+    out = tmp_path / "scores.json"
+    config = evaluate_synthetic.Config(
+        path=str(folder / "distilled.npz"),
+        out=str(out),
+        **{"students": REAL.students, "episodes": REAL.episodes, **changes},
+    )
+    return evaluate_synthetic.run(config)
+
+
+def test_the_card_alone_is_enough_to_act_as_the_kernel_student(finished_kernel, tmp_path):
+    folder, results = finished_kernel
+    again = evaluated(folder, tmp_path)
+    row, expected = again["returns"]["synthetic"], results["returns"]["synthetic"]
+    np.testing.assert_allclose(row["mean"], expected["mean"], rtol=1e-4)
+    assert again["student"] == {**results["student"], "ensemble": 1}
+
+
+def test_a_set_may_be_scored_with_another_student_than_its_own(finished_kernel, tmp_path):
+    again = evaluated(
+        finished_kernel[0], tmp_path, student="mlp", hidden_sizes=(32,), inner_steps=50
+    )
+    assert len(again["returns"]["synthetic"]["per_student"]) == REAL.students
+    # What no flag gives is the default of that student, not of the card's.
+    assert again["student"] == {
+        "name": "mlp",
+        "hidden_sizes": (32,),
+        "steps": 50,
+        "optimizer": "sgd",
+        "learning_rate": Config.inner_learning_rate,
+        "momentum": Config.inner_momentum,
+        "cloning": "presquash",
+        "ensemble": 1,
+    }
+
+
+def test_a_set_may_be_scored_with_changes_to_its_own_student(finished, tmp_path):
+    again = evaluated(finished[0], tmp_path, inner_steps=10, ensemble=3, students=2, episodes=2)
+    assert (
+        again["student"] | {"steps": 10, "hidden_sizes": (32,), "ensemble": 3} == (again["student"])
+    )
+    assert len(again["returns"]["synthetic"]["per_student"]) == 2
+
+
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
     """Runs without rollouts, on little data; returns results and the distilled set."""
@@ -217,6 +290,13 @@ def test_every_objective_runs_with_and_without_density_weights(quick, objective,
     assert results["outer_steps"] == 12
     assert (results["density"] is not None) == (temperature > 0)
     assert distilled.card["config"]["objective"] == objective
+
+
+@pytest.mark.parametrize("student", students.RECIPES)
+def test_every_student_distils(quick, student):
+    results, distilled = quick(student=student)
+    assert np.isfinite(results["loss"])
+    assert distilled.card["student"]["name"] == student
 
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
@@ -261,8 +341,9 @@ def test_data_without_a_complete_episode_have_no_row_of_their_own(quick, monkeyp
 
 def test_the_paper_preset_is_the_papers_setting():
     # Lei et al. 2024 (arXiv 2410.22728), section 5, and its released code.
-    paper = Config(**preset("paper", "av_pbc", "walker2d"))
+    paper = Config(**preset("paper", "kernel", "av_pbc", "walker2d"))
     expected = {
+        "student": "mlp",
         "objective": "av_pbc",
         "value_scale": 0.02,
         "pairs": 256,
@@ -285,7 +366,12 @@ def test_the_paper_preset_is_the_papers_setting():
         "episodes": 10,
     }
     assert {name: getattr(paper, name) for name in expected} == expected
-    assert preset("default", "av_pbc", "walker2d") == {}
+
+
+def test_a_student_brings_its_outer_settings():
+    assert Config(**preset("default", "kernel", "av_pbc", "walker2d")) == Config()
+    mlp = Config(**preset("default", "mlp", "av_pbc", "walker2d"))
+    assert (mlp.student, mlp.outer_learning_rate, mlp.outer_steps) == ("mlp", 0.02, 600)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +384,7 @@ def test_the_paper_preset_is_the_papers_setting():
     ],
 )
 def test_the_papers_outer_steps_depend_on_objective_and_environment(objective, environment, steps):
-    assert preset("paper", objective, environment)["outer_steps"] == steps
+    assert preset("paper", "mlp", objective, environment)["outer_steps"] == steps
 
 
 @pytest.mark.parametrize("config", [Config, evaluate_synthetic.Config])

@@ -1,0 +1,89 @@
+"""The closed-form student: kernel ridge regression on the synthetic pairs."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from obd_jax.numerics import map_rows, presquash
+from obd_jax.students.kernels import Kernel, KernelSettings, gram, make_kernel
+from obd_jax.students.ridge import solve_ridge
+from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData
+
+# States whose kernels are held at once when a policy acts on many: 16 MB an array at N = 256.
+CHUNK_SIZE = 16_384
+
+
+class KernelParams(NamedTuple):
+    """A fitted kernel student.
+
+    observations: [N, D] the synthetic states.
+    coefficients: [N, A].
+    """
+
+    observations: Array
+    coefficients: Array
+
+
+def kernel(function: Kernel, settings: KernelSettings) -> Student:
+    """Student that is tanh of kernel ridge regression on the pairs.
+
+    f(s) = tanh(K(s, S) (K(S, S) + ridge * mean diagonal * I)^-1 arctanh(actions)), with NTK what
+    gradient descent on an infinitely wide network converges to (Jacot et al. 2018). There is
+    no initialisation to vary: the pairs are the policy. Settings may be traced, so that they
+    can be swept with `vmap` over a function that makes the student.
+
+    Args:
+        function: the kernel.
+        settings: its numbers.
+    """
+
+    def fit(key: Key, synthetic: SyntheticData) -> KernelParams:
+        del key  # Nothing is random.
+        matrix = gram(function, settings, synthetic.observations)
+        coefficients = solve_ridge(matrix, presquash(synthetic.actions), settings.ridge)
+        return KernelParams(synthetic.observations, coefficients)
+
+    def act(params: KernelParams, observations: Array) -> Array:
+        def rows(observations: Array) -> Array:
+            cross = function.cross(settings, observations, params.observations)
+            return jnp.tanh(jnp.matmul(cross, params.coefficients, precision="highest"))
+
+        flat = observations.reshape(-1, observations.shape[-1])
+        actions = map_rows(rows, flat, CHUNK_SIZE)
+        return actions.reshape(*observations.shape[:-1], -1)
+
+    advice = f"lower the outer learning rate or raise the ridge, which is {settings.ridge}"
+    return Student(fit, act, advice, deterministic=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelRecipe:
+    """A kernel student in plain values: what a distilled set's card recommends.
+
+    kernel:       name, one of `kernels.KERNELS`.
+    depth:        hidden layers of the network (ntk, nngp).
+    bias_scale:   standard deviation of its biases (ntk, nngp).
+    ridge:        in units of the kernel matrix's mean diagonal.
+    length_scale: what normalised observations are divided by.
+    """
+
+    kernel: str
+    depth: int
+    bias_scale: float
+    ridge: float
+    length_scale: float
+
+    def student(self, action_size: int) -> Student:
+        """The student that follows this recipe."""
+        del action_size  # That of the pairs.
+        for name, accepted in (
+            ("depth", self.depth >= 1),
+            ("bias_scale", self.bias_scale >= 0),
+            ("ridge", self.ridge >= 0),
+            ("length_scale", self.length_scale > 0),
+        ):
+            if not accepted:
+                raise InvalidInputError(f"{name} is out of range: {getattr(self, name)}")
+        settings = KernelSettings(self.depth, self.bias_scale, self.ridge, self.length_scale)
+        return kernel(make_kernel(self.kernel), settings)

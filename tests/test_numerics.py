@@ -1,0 +1,85 @@
+"""Primitives against their textbook definitions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.spatial
+
+from obd_jax import numerics
+
+# Angles down to where float32 cosines no longer tell them apart.
+ANGLES = np.concatenate([np.logspace(-3, 0, 200), np.linspace(0.0, np.pi, 1001)])
+
+
+def test_arccos_is_numpys_within_the_rounding_of_its_argument():
+    cosines = np.cos(ANGLES).astype(np.float32)
+    expected = np.arccos(cosines.astype(np.float64))
+    np.testing.assert_allclose(numerics.arccos(jnp.asarray(cosines)), expected, atol=4e-7)
+    np.testing.assert_allclose(
+        numerics.arccos(jnp.asarray(cosines))[ANGLES < 0.1], expected[ANGLES < 0.1], rtol=2e-6
+    )
+
+
+def test_arccos_of_float64_is_exact():
+    with jax.enable_x64(True):
+        cosines = jnp.cos(jnp.asarray(ANGLES))
+        assert cosines.dtype == jnp.float64
+        np.testing.assert_allclose(numerics.arccos(cosines), np.arccos(cosines), rtol=1e-14)
+
+
+def test_presquash_undoes_tanh_and_accepts_any_action():
+    outputs = jnp.linspace(-3.0, 3.0, 7)
+    np.testing.assert_allclose(numerics.presquash(jnp.tanh(outputs)), outputs, rtol=1e-5)
+    beyond = numerics.presquash(jnp.array([-7.0, -1.0, 1.0, 7.0]))
+    np.testing.assert_allclose(jnp.tanh(beyond), [-0.999, -0.999, 0.999, 0.999], rtol=1e-6)
+
+
+def test_squared_distances_are_scipys_and_never_negative():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 5)), rng.normal(size=(30, 5))
+    expected = scipy.spatial.distance.cdist(x, y, "sqeuclidean")
+    np.testing.assert_allclose(
+        numerics.squared_distances(jnp.asarray(x), jnp.asarray(y)), expected, rtol=1e-5, atol=1e-5
+    )
+    same = 1e3 + jnp.asarray(x)
+    assert np.asarray(numerics.squared_distances(same, same)).min() >= 0.0
+
+
+def ratio(x, y, z):
+    return jnp.sin(x) * y / (1.0 + jnp.square(z))
+
+
+@pytest.mark.parametrize("argument", [0, 1, 2])
+def test_derivatives_that_come_with_the_value_are_autodiffs(argument):
+    rng = np.random.default_rng(0)
+    values = [jnp.asarray(rng.normal(size=shape)) for shape in ((4, 3), (1, 3), (4, 1))]
+    cotangent = jnp.asarray(rng.normal(size=(4, 3)))
+    with_derivatives = numerics.with_derivatives(ratio)
+    np.testing.assert_allclose(with_derivatives(*values), ratio(*values))
+    actual, expected = (
+        jax.grad(lambda *v, f=f: jnp.sum(cotangent * f(*v)), argument)(*values)
+        for f in (with_derivatives, ratio)
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    tangents = [
+        jnp.ones_like(v) if i == argument else jnp.zeros_like(v) for i, v in enumerate(values)
+    ]
+    actual, expected = (
+        jax.jvp(f, tuple(values), tuple(tangents))[1] for f in (with_derivatives, ratio)
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 11])
+def test_rows_in_chunks_are_the_rows_at_once(count):
+    rows = jax.random.normal(jax.random.key(0), (count, 3))
+    shapes = []
+
+    def function(chunk):
+        shapes.append(chunk.shape)
+        return jnp.sum(chunk, axis=1, keepdims=True) ** 2
+
+    actual = numerics.map_rows(function, rows, 4)
+    assert all(shape[0] <= 4 for shape in shapes)
+    np.testing.assert_allclose(actual, np.sum(rows, axis=1, keepdims=True) ** 2, rtol=1e-6)
