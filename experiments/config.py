@@ -53,20 +53,20 @@ class Config:
 
     student: str = field("kernel", f"One of {', '.join(students.RECIPES)}.")
     kernel: str = field("ntk", f"Kernel student: one of {', '.join(students.KERNELS)}.")
-    depth: int = field(3, "Kernel student, ntk and nngp: hidden layers.")
-    bias_scale: float = field(0.3, "Kernel student, ntk and nngp: deviation of the biases.")
+    depth: int = field(3, "Kernel and wide MLP: hidden layers of the network behind the kernel.")
+    bias_scale: float = field(0.3, "Kernel student: deviation of that network's biases.")
     length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
     ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
     hidden_sizes: tuple[int, ...] = field(
         (256, 256, 256), "MLP student and random features: widths of the layers."
     )
-    inner_steps: int = field(100, "MLP student: T, training steps.")
+    inner_steps: int = field(100, "MLP and wide MLP: T, training steps.")
     inner_optimizer: str = field("sgd", f"MLP student: one of {', '.join(optimizers.OPTIMIZERS)}.")
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    inner_learning_rate: float = field(0.016, "MLP student: learning rate.")
-    inner_momentum: float = field(0.95, "MLP student: momentum.")
+    inner_learning_rate: float = field(0.016, "MLP and wide MLP: learning rate.")
+    inner_momentum: float = field(0.95, "MLP and wide MLP: momentum.")
     cloning: str = field(
-        "presquash", f"MLP student: loss, one of {', '.join(students.CLONING_ERRORS)}."
+        "presquash", f"MLP and wide MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")

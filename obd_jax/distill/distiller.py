@@ -1,6 +1,6 @@
 """One step of distillation: the meta-gradient through a student's training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import optax
 
 from obd_jax.distill.constraints import Constraint, free
 from obd_jax.distill.objectives import weighted_squared_error
-from obd_jax.types import Array, Key, Student, SyntheticData, Targets
+from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData, Targets
 
 Loss = Callable[[Array, Targets], Array]
 
@@ -48,7 +48,7 @@ class Distiller(NamedTuple):
 
 
 def distiller(
-    student: Student,
+    student: Student | Sequence[tuple[float, Student]],
     optimizer: optax.GradientTransformation,
     loss: Loss = weighted_squared_error,
     constraint: Constraint | None = None,
@@ -59,7 +59,8 @@ def distiller(
     the exact gradient through the whole training run (Lei et al. 2024, equation 2).
 
     Args:
-        student: trained afresh, from a new key, at every step.
+        student: trained afresh, from a new key, at every step; of several (weight, student)
+            the weighted sum of losses is minimised, so that one set serves them all.
         optimizer: of the synthetic set (the outer optimiser).
         loss: (student's actions [B, A], batch) -> scalar.
         constraint: on the synthetic actions; None leaves them free.
@@ -68,6 +69,9 @@ def distiller(
         The distiller.
     """
     encode, decode, project = free() if constraint is None else constraint
+    members = [(1.0, student)] if isinstance(student, Student) else list(student)
+    if not members:
+        raise InvalidInputError("a distiller needs at least one student")
 
     def init(key: Key, synthetic: SyntheticData) -> DistillerState:
         coordinates = encode(synthetic)
@@ -80,11 +84,15 @@ def distiller(
         )
 
     def update(state: DistillerState, batch: Targets, step_scale: Array | float = 1.0):
-        key, student_key = jax.random.split(state.key)
+        key, *student_keys = jax.random.split(state.key, len(members) + 1)
 
         def outer_loss(coordinates: SyntheticData) -> Array:
-            params = student.fit(student_key, decode(coordinates))
-            return loss(student.act(params, batch.observations), batch)
+            synthetic = decode(coordinates)
+            total = jnp.zeros((), synthetic.observations.dtype)
+            for (weight, member), key in zip(members, student_keys, strict=True):
+                params = member.fit(key, synthetic)
+                total += weight * loss(member.act(params, batch.observations), batch)
+            return total
 
         value, gradient = jax.value_and_grad(outer_loss)(state.coordinates)
         gradient_norm = optax.tree.norm(gradient)
@@ -106,4 +114,5 @@ def distiller(
         )
         return state, metrics
 
-    return Distiller(init, update, student.advice)
+    advice = ", or ".join(dict.fromkeys(member.advice for _, member in members))
+    return Distiller(init, update, advice)

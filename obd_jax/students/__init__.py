@@ -12,6 +12,7 @@ from obd_jax.students.kernels import (
     nngp,
     ntk,
     rbf,
+    standard_ntk,
 )
 from obd_jax.students.mlp import (
     CLONING_ERRORS,
@@ -23,6 +24,7 @@ from obd_jax.students.mlp import (
 from obd_jax.students.random_features import RandomFeaturesRecipe, random_features
 from obd_jax.students.recipes import RECIPES, Recipe, fields_of, make_recipe, to_card
 from obd_jax.students.ridge import solve_ridge
+from obd_jax.students.wide_mlp import WideMLPRecipe, wide_mlp
 
 __all__ = [
     "CLONING_ERRORS",
@@ -35,6 +37,7 @@ __all__ = [
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
+    "WideMLPRecipe",
     "action_error",
     "ensemble",
     "fields_of",
@@ -50,5 +53,7 @@ __all__ = [
     "random_features",
     "rbf",
     "solve_ridge",
+    "standard_ntk",
     "to_card",
+    "wide_mlp",
 ]

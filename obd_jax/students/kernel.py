@@ -25,6 +25,20 @@ class KernelParams(NamedTuple):
     coefficients: Array
 
 
+def act_by_kernel(
+    function: Kernel, settings: KernelSettings, params: KernelParams, observations: Array
+) -> Array:
+    """Actions tanh(K(s, S) coefficients) [..., A] on observations [..., D] of any number."""
+
+    def rows(observations: Array) -> Array:
+        cross = function.cross(settings, observations, params.observations)
+        return jnp.tanh(jnp.matmul(cross, params.coefficients, precision="highest"))
+
+    flat = observations.reshape(-1, observations.shape[-1])
+    actions = map_rows(rows, flat, CHUNK_SIZE)
+    return actions.reshape(*observations.shape[:-1], -1)
+
+
 def kernel(function: Kernel, settings: KernelSettings) -> Student:
     """Student that is tanh of kernel ridge regression on the pairs.
 
@@ -45,13 +59,7 @@ def kernel(function: Kernel, settings: KernelSettings) -> Student:
         return KernelParams(synthetic.observations, coefficients)
 
     def act(params: KernelParams, observations: Array) -> Array:
-        def rows(observations: Array) -> Array:
-            cross = function.cross(settings, observations, params.observations)
-            return jnp.tanh(jnp.matmul(cross, params.coefficients, precision="highest"))
-
-        flat = observations.reshape(-1, observations.shape[-1])
-        actions = map_rows(rows, flat, CHUNK_SIZE)
-        return actions.reshape(*observations.shape[:-1], -1)
+        return act_by_kernel(function, settings, params, observations)
 
     advice = f"lower the outer learning rate or raise the ridge, which is {settings.ridge}"
     return Student(fit, act, advice, deterministic=True)

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from obd_jax.numerics import arccos, squared_distances, with_derivatives
 from obd_jax.types import Array, InvalidInputError
 
+# Floor of squared variances, which only a zero state without biases reaches.
+_TINY = 1e-24
+
 # Layers that are computed when the depth is an array, which a sweep needs.
 MAX_DEPTH = 8
 
@@ -16,8 +19,8 @@ MAX_DEPTH = 8
 class KernelSettings(NamedTuple):
     """Numbers of a kernel student; all are leaves, so that they can be swept and learnt.
 
-    depth:        hidden layers of the network (ntk, nngp); an int, or an integer array up to 8.
-    bias_scale:   standard deviation of the network's biases (ntk, nngp).
+    depth:        hidden layers of the network; an int, or an integer array up to 8.
+    bias_scale:   standard deviation of the network's biases (ntk, nngp); of zero biases the gain.
     ridge:        added to the kernel matrix, in units of its mean diagonal.
     length_scale: [] or [D], what normalised observations are divided by.
     """
@@ -50,6 +53,16 @@ def ntk() -> Kernel:
     return _relu_network(lambda nngp, tangent: tangent)
 
 
+def standard_ntk() -> Kernel:
+    """NTK of a ReLU network whose biases start at zero, such as the papers' students.
+
+    With length_scale sqrt(2 / D) and bias_scale 1 it is that of `networks.MLP` as it is
+    initialised, in the limit of infinite width and not rescaled: gradient descent on the network
+    with some learning rate is gradient descent on this kernel with the same rate.
+    """
+    return _relu_network(lambda nngp, tangent: tangent, zero_biases=True)
+
+
 def nngp() -> Kernel:
     """Kernel of a ReLU network with only its last layer trained (Lee et al. 2018)."""
     return _relu_network(lambda nngp, tangent: nngp)
@@ -73,6 +86,7 @@ def matern() -> Kernel:
 
 KERNELS: dict[str, Callable[[], Kernel]] = {
     "ntk": ntk,
+    "standard_ntk": standard_ntk,
     "nngp": nngp,
     "rbf": rbf,
     "matern": matern,
@@ -86,41 +100,52 @@ def make_kernel(name: str) -> Kernel:
     return KERNELS[name]()
 
 
-def _relu_network(select: Callable[[Array, Array], Array]) -> Kernel:
+def _relu_network(select: Callable[[Array, Array], Array], zero_biases: bool = False) -> Kernel:
     """Kernel of the network with weights of variance 2 / fan-in, from (NNGP, NTK) at its output.
 
-    A ReLU layer then keeps the variance of its inputs and a bias adds bias_scale^2, so the
-    variances are known without the recursion.
+    A ReLU layer then keeps the variance of its inputs and a random bias adds bias_scale^2, so the
+    variances are known without the recursion. Biases that start at zero, trained or not, add
+    nothing to the NNGP; trained, they add bias_scale^2 to the NTK of every layer either way.
     """
+
+    def biases(settings: KernelSettings, dtype) -> tuple[Array, Array]:
+        trained = jnp.square(jnp.asarray(settings.bias_scale, dtype))
+        return (jnp.zeros_like(trained) if zero_biases else trained), trained
 
     def cross(settings: KernelSettings, x: Array, y: Array) -> Array:
         x, y = _scaled(settings, x), _scaled(settings, y)
-        bias = jnp.square(jnp.asarray(settings.bias_scale, x.dtype))
-        inner = 2.0 * jnp.matmul(x, y.T, precision="highest") + bias
-        x_variance, y_variance = (2.0 * jnp.sum(z * z, axis=1) + bias for z in (x, y))
+        initial, trained = biases(settings, x.dtype)
+        inner = 2.0 * jnp.matmul(x, y.T, precision="highest")
+        x_variance, y_variance = (2.0 * jnp.sum(z * z, axis=1) for z in (x, y))
 
         @with_derivatives
-        def recursion(inner: Array, x_variance: Array, y_variance: Array, bias: Array) -> Array:
+        def recursion(inner, x_variance, y_variance, initial, trained) -> Array:
             def deepen(layer: int, nngp: Array, tangent: Array) -> tuple[Array, Array]:
-                scale = jnp.sqrt((x_variance + layer * bias) * (y_variance + layer * bias))
-                return _relu_layer(nngp, tangent, scale, bias)
+                x_now, y_now = (v + (layer + 1) * initial for v in (x_variance, y_variance))
+                scale = jnp.sqrt(jnp.maximum(x_now * y_now, _TINY))
+                relu, inherited = _relu_layer(nngp, tangent, scale)
+                return relu + initial, relu + trained + inherited
 
-            return select(*_for_each_layer(settings.depth, deepen, (inner, inner)))
+            return select(
+                *_for_each_layer(settings.depth, deepen, (inner + initial, inner + trained))
+            )
 
         # A product with ones, so that the transpose is one too: a sum over rows would be merged
         # with the whole recursion, which a CPU would then go through column by column.
         y_variances = jnp.dot(jnp.ones_like(x_variance)[:, None], y_variance[None, :])
-        return recursion(inner, x_variance[:, None], y_variances, bias[None, None])
+        return recursion(
+            inner, x_variance[:, None], y_variances, initial[None, None], trained[None, None]
+        )
 
     def variance(settings: KernelSettings, x: Array) -> Array:
-        bias = jnp.square(jnp.asarray(settings.bias_scale, x.dtype))
-        first = 2.0 * jnp.sum(jnp.square(_scaled(settings, x)), axis=1) + bias
+        initial, trained = biases(settings, x.dtype)
+        first = 2.0 * jnp.sum(jnp.square(_scaled(settings, x)), axis=1)
 
         def deepen(layer: int, nngp: Array, tangent: Array) -> tuple[Array, Array]:
             del layer
-            return nngp + bias, nngp + bias + tangent
+            return nngp + initial, nngp + trained + tangent
 
-        return select(*_for_each_layer(settings.depth, deepen, (first, first)))
+        return select(*_for_each_layer(settings.depth, deepen, (first + initial, first + trained)))
 
     return Kernel(cross, variance)
 
@@ -134,21 +159,19 @@ def _angle(nngp: Array, scale: Array) -> tuple[Array, Array, Array]:
 
 
 @jax.custom_jvp
-def _relu_layer(nngp: Array, tangent: Array, scale: Array, bias: Array) -> tuple[Array, Array]:
-    """NNGP and NTK after a ReLU layer and the weights behind it, elementwise.
+def _relu_layer(nngp: Array, tangent: Array, scale: Array) -> tuple[Array, Array]:
+    """What a ReLU layer and the weights behind it make of NNGP and NTK, elementwise.
 
-    The expectations are the arc-cosine kernels of degree 0 and 1 (Cho & Saul 2009), the
+    The expectations are the arc-cosine kernels of degree 1 and 0 (Cho & Saul 2009), the
     recursion is Jacot et al. (2018), theorem 1.
 
     Args:
         nngp: covariance of the layer's inputs.
         tangent: NTK so far.
         scale: product of the two standard deviations of the layer's inputs.
-        bias: variance of the biases.
     """
     cosine, sine, step = _angle(nngp, scale)
-    nngp = scale * (sine + step * cosine) + bias
-    return nngp, nngp + step * tangent
+    return scale * (sine + step * cosine), step * tangent
 
 
 @_relu_layer.defjvp
@@ -157,13 +180,13 @@ def _relu_layer_jvp(primals, tangents):
 
     There the derivative of the NTK does not exist; this one is finite.
     """
-    (nngp, tangent, scale, bias), (d_nngp, d_tangent, d_scale, d_bias) = primals, tangents
+    (nngp, tangent, scale), (d_nngp, d_tangent, d_scale) = primals, tangents
     cosine, sine, step = _angle(nngp, scale)
-    next_nngp = scale * (sine + step * cosine) + bias
-    d_next_nngp = step * d_nngp + sine * d_scale + d_bias
     d_step = (d_nngp - cosine * d_scale) / (jnp.pi**2 * sine * scale)
-    d_next_tangent = d_next_nngp + step * d_tangent + tangent * d_step
-    return (next_nngp, next_nngp + step * tangent), (d_next_nngp, d_next_tangent)
+    return (
+        (scale * (sine + step * cosine), step * tangent),
+        (step * d_nngp + sine * d_scale, step * d_tangent + tangent * d_step),
+    )
 
 
 def _for_each_layer(depth: int | Array, deepen, start: tuple[Array, Array]):
