@@ -8,7 +8,7 @@ import numpy as np
 
 from obd_jax import density, distill, optimizers, students
 from obd_jax.command_line import field
-from obd_jax.types import InvalidInputError
+from obd_jax.types import InvalidInputError, Student
 
 INITIALIZERS = {
     "random": distill.uniform,
@@ -44,6 +44,9 @@ class Config:
     density_epochs: int = field(10, "Passes over the data when fitting the density.")
     temperature: float = field(0.05, "SDW weight = density to the minus temperature; 0: no SDW.")
     floor_quantile: float = field(0.01, "Log densities below this quantile are raised to it.")
+    state_noise: float = field(
+        0.0, "Deviation of noise on a second copy of all states, with the teacher's actions there."
+    )
 
     pairs: int = field(256, "N, synthetic pairs.")
     initializer: str = field("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
@@ -67,6 +70,10 @@ class Config:
     inner_momentum: float = field(0.95, "MLP and wide MLP: momentum.")
     cloning: str = field(
         "presquash", f"MLP and wide MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
+    )
+
+    wide_weight: float = field(
+        0.0, "MLP student trained by sgd: weight of its limit of infinite width in the objective."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
@@ -137,12 +144,27 @@ def recipe(config: Config) -> students.Recipe:
     return students.make_recipe(config.student, values)
 
 
+def distilled_for(config: Config, action_size: int) -> list[tuple[float, Student]]:
+    """The students of the objective, with their weights."""
+    members = [(1.0, recipe(config).student(action_size))]
+    if config.wide_weight > 0:
+        wide = students.WideMLPRecipe(
+            depth=len(config.hidden_sizes),
+            steps=config.inner_steps,
+            learning_rate=config.inner_learning_rate,
+            momentum=config.inner_momentum,
+            cloning=config.cloning,
+        )
+        members.append((config.wide_weight, wide.student(action_size)))
+    return members
+
+
 def check(config: Config) -> None:
     """Refuse options out of range before anything is read, computed or written."""
     for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "clip_norm", "curve_points"):
+    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "wide_weight"):
         if not getattr(config, name) >= 0:
             raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
     for name in ("budget_minutes", "value_scale"):
@@ -150,6 +172,10 @@ def check(config: Config) -> None:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
     if not 0 <= config.floor_quantile < 1:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
+    if config.state_noise > 0 and config.objective == "dbc":
+        raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
+    if config.wide_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
+        raise InvalidInputError("--wide_weight needs --student=mlp and --inner_optimizer=sgd")
     if config.initializer == "density" and config.temperature == 0:
         raise InvalidInputError("--initializer=density needs a --temperature above 0")
     for name, known in (

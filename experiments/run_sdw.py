@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from absl import flags
-from config import ANNEALS, PRESETS, Config, preset
+from config import PRESETS, Config, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
-from setup_run import initial_set, prepare, weigh_by_density
+from setup_run import distil, initial_set, make_goal, prepare
 
 from obd_jax import artefacts, data, distill, evaluation, students
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
@@ -36,17 +36,7 @@ def run(config: Config) -> dict[str, Any]:
         constant = data.constant_columns(setup.data.observations).tolist()
         if constant:
             note(f"constant observation columns {constant}: centred, not scaled up")
-    with clock("targets"):
-        targets = distill.make_objective(
-            config.objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
-        )
-    weights, density_card = None, None
-    if config.temperature > 0:
-        with clock("density"):
-            weights, density_card = weigh_by_density(
-                config, setup.keys["density"], targets.observations
-            )
-            targets = distill.sdw(targets, weights)
+    goal = make_goal(config, setup, clock)
 
     with artefacts.RunFolder(out) as folder:
         folder.write_json("config.json", dataclasses.asdict(config))
@@ -64,7 +54,7 @@ def run(config: Config) -> dict[str, Any]:
                 "software": artefacts.software(),
             },
             "config": dataclasses.asdict(config),
-            "density": density_card,
+            "density": goal.density_card,
             "constant_columns": constant,
             "student": students.to_card(setup.recipe),
         }
@@ -73,21 +63,10 @@ def run(config: Config) -> dict[str, Any]:
             return artefacts.save(out, artefacts.DistilledSet(synthetic, setup.normalizer, card))
 
         curve = Curve(config, setup, folder, clock)
-        synthetic = initial_set(config, setup, targets, weights)
+        synthetic = initial_set(config, setup, goal)
         curve.score(synthetic, {"step": 0, "seconds": 0.0})
-        constraint = distill.make_constraint(config.constraint)
         try:
-            state, history = distill.train(
-                setup.keys["distil"],
-                distill.distiller(setup.student, setup.optimizer, constraint=constraint),
-                targets,
-                synthetic,
-                steps=config.outer_steps,
-                batch_size=config.batch_size,
-                budget_seconds=config.budget_minutes and 60 * config.budget_minutes,
-                anneal=ANNEALS[config.anneal],
-                callback=curve,
-            )
+            state, history = distil(config, setup, goal, synthetic, curve)
         except distill.DivergedError as error:
             note(f"the last good set is in {keep(error.state.synthetic)}")
             raise

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from config import INITIALIZERS, Config, check, recipe
+from config import ANNEALS, INITIALIZERS, Config, check, distilled_for, recipe
 
 from obd_jax import data, density, distill, evaluation, optimizers, students, toy
-from obd_jax.command_line import Progress, note
+from obd_jax.command_line import Clock, Progress, note
 from obd_jax.teachers import check_teacher, load_calql
 from obd_jax.types import (
     Array,
@@ -38,6 +38,21 @@ class Setup(NamedTuple):
     student: Student
     optimizer: optax.GradientTransformation
     keys: dict[str, Key]
+
+
+class Goal(NamedTuple):
+    """What a set is distilled for.
+
+    targets:      the objective, as configured.
+    actions:      [M, A] its actions on the data's states.
+    weights:      [M] of the state density; None without SDW.
+    density_card: what to record of the density.
+    """
+
+    targets: Targets
+    actions: Array
+    weights: Array | None
+    density_card: dict[str, Any] | None
 
 
 def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
@@ -94,8 +109,27 @@ def prepare(config: Config) -> Setup:
 
 def split_seed(seed: int) -> dict[str, Key]:
     """One key for each thing that is random in a run."""
-    names = ("density", "initial", "random_real", "distil", "students")
+    names = ("density", "initial", "random_real", "distil", "students", "noise")
     return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+
+
+def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
+    """The objective on every state, weighted by density and surrounded by noise as configured."""
+    with clock("targets"):
+        targets = plain = distill.make_objective(
+            config.objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
+        )
+    weights, card = None, None
+    if config.temperature > 0:
+        with clock("density"):
+            weights, card = weigh_by_density(config, setup.keys["density"], plain.observations)
+            targets = distill.sdw(targets, weights)
+    if config.state_noise > 0:
+        with clock("targets"):
+            targets = distill.with_state_noise(
+                setup.keys["noise"], targets, setup.normalizer, setup.teacher, config.state_noise
+            )
+    return Goal(targets, plain.actions, weights, card)
 
 
 def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Array, dict[str, Any]]:
@@ -128,18 +162,42 @@ def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Arr
     return weights.weights, card
 
 
-def initial_set(
-    config: Config, setup: Setup, targets: Targets, weights: Array | None
-) -> SyntheticData:
+def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:
     """The N real pairs that distillation starts from."""
     own = distill.dbc(setup.data, setup.normalizer)
     if config.initializer == "relabelled":
-        pool = own._replace(actions=targets.actions)
+        pool = own._replace(actions=goal.actions)
     elif config.initializer == "density":
-        assert weights is not None
-        pool = own._replace(weights=weights)
+        assert goal.weights is not None
+        pool = own._replace(weights=goal.weights)
     else:
         pool = own
     return distill.choose(
         setup.keys["initial"], INITIALIZERS[config.initializer], pool, config.pairs
+    )
+
+
+def distil(
+    config: Config,
+    setup: Setup,
+    goal: Goal,
+    synthetic: SyntheticData,
+    callback: distill.Callback | None = None,
+) -> tuple[distill.DistillerState, list[dict[str, Any]]]:
+    """Distil the set as configured: the last state and the records of all blocks of steps."""
+    distiller = distill.distiller(
+        distilled_for(config, setup.data.action_size),
+        setup.optimizer,
+        constraint=distill.make_constraint(config.constraint),
+    )
+    return distill.train(
+        setup.keys["distil"],
+        distiller,
+        goal.targets,
+        synthetic,
+        steps=config.outer_steps,
+        batch_size=config.batch_size,
+        budget_seconds=config.budget_minutes and 60 * config.budget_minutes,
+        anneal=ANNEALS[config.anneal],
+        callback=callback,
     )

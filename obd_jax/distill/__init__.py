@@ -18,12 +18,14 @@ from obd_jax.distill.objectives import (
     pbc,
     sdw,
     weighted_squared_error,
+    with_state_noise,
 )
-from obd_jax.distill.train import DivergedError, cosine_anneal, sample, train
+from obd_jax.distill.train import Callback, DivergedError, cosine_anneal, sample, train
 
 __all__ = [
     "CONSTRAINTS",
     "OBJECTIVES",
+    "Callback",
     "Constraint",
     "Distiller",
     "DistillerState",
@@ -46,4 +48,5 @@ __all__ = [
     "train",
     "uniform",
     "weighted_squared_error",
+    "with_state_noise",
 ]

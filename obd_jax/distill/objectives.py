@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.types import Array, InvalidInputError, Normalizer, OfflineData, Targets, Teacher
+from obd_jax.types import Array, InvalidInputError, Key, Normalizer, OfflineData, Targets, Teacher
 
 
 def weighted_squared_error(predicted: Array, batch: Targets) -> Array:
@@ -86,6 +86,38 @@ def sdw(targets: Targets, density_weights: Array) -> Targets:
     """
     product = targets.weights * density_weights
     return targets._replace(weights=product * (jnp.mean(targets.weights) / jnp.mean(product)))
+
+
+def with_state_noise(
+    key: Key, targets: Targets, normalizer: Normalizer, teacher: Teacher, scale: float
+) -> Targets:
+    """A teacher's objective on its states and once more around them.
+
+    Students leave the data's states by their own errors; what the teacher does there is known
+    without any environment.
+
+    Args:
+        key: of the noise.
+        targets: PBC or Av-PBC, weighted by density or not, on M states.
+        normalizer: of the students' observations.
+        teacher: pi*.
+        scale: standard deviation of the noise, in normalised units.
+
+    Returns:
+        Targets on 2 M states; a state's noisy copy has the weight of the state.
+
+    Raises:
+        InvalidInputError: scale not positive, or the teacher's actions are not finite.
+    """
+    if not scale > 0:
+        raise InvalidInputError(f"scale of the state noise must be positive, got {scale}")
+    noise = scale * jax.random.normal(key, targets.observations.shape)
+    observations = targets.observations + noise
+    raw = np.asarray(normalizer.denormalize(observations))
+    actions = _map_in_chunks(jax.jit(teacher.act), raw)
+    _refuse_non_finite(actions, "teacher's actions")
+    noisy = Targets(observations, jnp.asarray(actions), targets.weights)
+    return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), targets, noisy)
 
 
 OBJECTIVES = ("dbc", "pbc", "av_pbc")

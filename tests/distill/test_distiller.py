@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from obd_jax import distill, networks, students
-from obd_jax.types import Student, SyntheticData, Targets
+from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
 N, D, A, B = 6, 4, 2, 9
 
@@ -245,3 +245,28 @@ def test_a_step_that_is_not_finite_keeps_the_last_good_set():
         *map(jax.tree.leaves, (after.optimizer_state, state.optimizer_state)), strict=True
     ):
         np.testing.assert_array_equal(kept, old)
+
+
+def test_several_students_share_the_weighted_sum_of_their_losses():
+    synthetic, batch = make_problem()
+    members = [
+        students.kernel(students.ntk(), students.KernelSettings(depth=1)),
+        students.wide_mlp(depth=1, steps=3, learning_rate=0.1),
+    ]
+    steps = []
+    for student in (*members, [(0.5, members[0]), (2.0, members[1])]):
+        distiller = distill.distiller(student, optax.sgd(1.0))
+        state = distiller.init(jax.random.key(0), synthetic)
+        after, metrics = jax.jit(distiller.update)(state, batch)
+        step = jax.tree.map(lambda new, old: new - old, after.synthetic, state.synthetic)
+        steps.append((metrics["loss"], step))
+    expected = jax.tree.map(lambda a, b: 0.5 * a + 2.0 * b, steps[0], steps[1])
+    for actual, wanted in zip(*map(jax.tree.leaves, (steps[2], expected)), strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-6)
+    assert "raise the ridge" in distiller.advice
+    assert "inner learning rate" in distiller.advice
+
+
+def test_no_student_is_refused():
+    with pytest.raises(InvalidInputError, match="at least one student"):
+        distill.distiller([], optax.sgd(1.0))

@@ -1,5 +1,6 @@
 """Objectives against their definitions, written out with numpy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -147,3 +148,27 @@ def test_unknown_objectives_list_the_known_ones():
         distill.make_objective(
             "bc", offline, data.normalizer(offline.observations), make_teacher(), None
         )
+
+
+def test_state_noise_adds_a_relabelled_copy_around_every_state():
+    offline, scale = make_data(), 0.3
+    normalizer, teacher = data.normalizer(offline.observations), make_teacher()
+    targets = distill.av_pbc(offline, normalizer, teacher)
+    both = distill.with_state_noise(jax.random.key(0), targets, normalizer, teacher, scale)
+    for doubled, single in zip(both, targets, strict=True):
+        np.testing.assert_array_equal(doubled[:M], single)
+    np.testing.assert_array_equal(both.weights[M:], targets.weights)
+    noise = both.observations[M:] - targets.observations
+    np.testing.assert_allclose(np.std(noise), scale, rtol=0.1)
+    assert abs(float(np.mean(noise))) < 0.05
+    raw = np.asarray(normalizer.denormalize(both.observations[M:]))
+    np.testing.assert_allclose(both.actions[M:], np.tanh(raw[:, :A]), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan])
+def test_a_scale_of_noise_that_is_not_positive_is_refused(scale):
+    offline = make_data()
+    normalizer, teacher = data.normalizer(offline.observations), make_teacher()
+    targets = distill.pbc(offline, normalizer, teacher)
+    with pytest.raises(InvalidInputError, match=f"must be positive, got {scale}"):
+        distill.with_state_noise(jax.random.key(0), targets, normalizer, teacher, scale)

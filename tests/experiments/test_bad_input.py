@@ -152,6 +152,12 @@ OPTIONS = {
         {"initializer": "density", "temperature": 0.0},
         ["--initializer=density", "--temperature above 0"],
     ),
+    "noise without a teacher": (
+        {"objective": "dbc", "state_noise": 0.1},
+        ["--state_noise", "teacher", "dbc"],
+    ),
+    "wide limit of a kernel": ({"wide_weight": 0.5}, ["--wide_weight", "--student=mlp"]),
+    "negative noise": ({"state_noise": -0.1}, ["--state_noise", "not be negative", "-0.1"]),
     "N = 0": ({"pairs": 0}, ["at least 1", "got 0"]),
     "T = 0": ({"student": "mlp", "inner_steps": 0}, ["--inner_steps", "at least 1", "got 0"]),
     "no outer step": ({"outer_steps": 0}, ["--outer_steps", "at least 1", "got 0"]),

@@ -299,15 +299,28 @@ def test_every_student_distils(quick, student):
     assert distilled.card["student"]["name"] == student
 
 
+def test_noise_on_states_and_the_wide_limit_take_part(quick):
+    losses = {
+        name: quick(**changes)[0]["loss"]
+        for name, changes in {
+            "plain": {},
+            "noise": {"state_noise": 0.3},
+            "wide": {"wide_weight": 0.5},
+        }.items()
+    }
+    assert losses["noise"] != losses["plain"]
+    assert losses["wide"] > losses["plain"]  # A second loss is added.
+
+
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
 def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializer):
     monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, initializer=initializer))
     targets = distill.pbc(setup.data, setup.normalizer, setup.teacher)
     weights = np.linspace(0.0, 2.0, len(setup.data))
-    pairs = setup_run.initial_set(
-        dataclasses.replace(TINY, initializer=initializer), setup, targets, weights
-    )
+    goal = setup_run.Goal(targets, targets.actions, weights, None)
+    config = dataclasses.replace(TINY, initializer=initializer)
+    pairs = setup_run.initial_set(config, setup, goal)
     raw = np.asarray(setup.normalizer.denormalize(pairs.observations))
     rows = [np.abs(setup.data.observations - state).max(axis=1).argmin() for state in raw]
     np.testing.assert_allclose(setup.data.observations[rows], raw, atol=1e-5)
