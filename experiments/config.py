@@ -22,7 +22,7 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-PRESETS = ("default", "paper")
+PRESETS = ("default", "paper", "transfer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,23 +103,40 @@ OUTER_SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+# The papers' students: T = 100 steps of SGD on tanh actions, and synthetic actions without bounds.
+PAPER_STUDENT: dict[str, Any] = {
+    "student": "mlp",
+    "constraint": "free",
+    "inner_learning_rate": 0.1,
+    "inner_momentum": 0.0,
+    "cloning": "action",
+}
+
+
 def preset(name: str, student: str, objective: str, environment: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
+    "transfer" is for a set that serves the papers' students and also wider and other ones.
     """
     if name == "default":
         return {"student": student, **OUTER_SETTINGS.get(student, {})}
+    if name == "transfer":
+        return {
+            **PAPER_STUDENT,
+            "state_noise": 0.15,
+            "wide_weight": 3.0,
+            "outer_learning_rate": 0.03,
+            "clip_norm": 1.0,
+            "outer_steps": 1400,
+            "batch_size": 1024,
+        }
     short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
     return {
-        "student": "mlp",
+        **PAPER_STUDENT,
         "batch_size": 2560,
         "value_scale": 0.02,
         "initializer": "random",
-        "constraint": "free",
-        "inner_learning_rate": 0.1,
-        "inner_momentum": 0.0,
-        "cloning": "action",
         "outer_optimizer": "sgd",
         "outer_learning_rate": 0.1,
         "clip_norm": 2.0,

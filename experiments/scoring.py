@@ -34,12 +34,9 @@ def score(
     )
 
 
-def score_references(config: Config, setup: Setup) -> dict[str, Any]:
-    """Rows to compare with: students on random real pairs, the data itself, the teacher."""
-    own = distill.dbc(setup.data, setup.normalizer)
-    pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, config.pairs)
-    episodes = data.normalized_score(setup.environment, setup.data.episode_returns)
-    teacher = evaluation.score_policies(
+def score_teacher(setup: Setup) -> np.ndarray:
+    """Normalised returns [1, E] of pi*."""
+    return evaluation.score_policies(
         lambda _, observations: setup.teacher.act(observations),
         np.zeros(1),
         setup.environment,
@@ -48,6 +45,14 @@ def score_references(config: Config, setup: Setup) -> dict[str, Any]:
         seed=FINAL_SEED,
         progress=Progress("roll out teacher, steps"),
     )
+
+
+def score_references(config: Config, setup: Setup) -> dict[str, Any]:
+    """Rows to compare with: students on random real pairs, the data itself, the teacher."""
+    own = distill.dbc(setup.data, setup.normalizer)
+    pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, config.pairs)
+    episodes = data.normalized_score(setup.environment, setup.data.episode_returns)
+    teacher = score_teacher(setup)
     random_real = score(setup, "random_real", pairs, config.students, config.episodes, FINAL_SEED)
     return {
         "random_real": evaluation.summarize(random_real),

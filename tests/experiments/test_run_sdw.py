@@ -381,6 +381,24 @@ def test_the_paper_preset_is_the_papers_setting():
     assert {name: getattr(paper, name) for name in expected} == expected
 
 
+def test_the_transfer_preset_is_for_the_papers_students_and_their_wide_limit():
+    transfer = Config(**preset("transfer", "kernel", "av_pbc", "walker2d"))
+    paper = Config(**preset("paper", "kernel", "av_pbc", "walker2d"))
+    for name in (
+        "student",
+        "hidden_sizes",
+        "inner_steps",
+        "inner_optimizer",
+        "cloning",
+        "inner_learning_rate",
+        "inner_momentum",
+        "constraint",
+    ):
+        assert getattr(transfer, name) == getattr(paper, name), name
+    assert transfer.wide_weight > 0
+    assert transfer.state_noise > 0
+
+
 def test_a_student_brings_its_outer_settings():
     assert Config(**preset("default", "kernel", "av_pbc", "walker2d")) == Config()
     mlp = Config(**preset("default", "mlp", "av_pbc", "walker2d"))

@@ -1,6 +1,6 @@
 """The main job on the three shared rollout sets, several seeds: one table.
 
-    python benchmarks/main_job.py --data=../shared/data --out=runs/main_job
+    python experiments/main_job.py --data=../shared/data --out=runs/main_job
 
 A run whose folder already holds results is read, not repeated. Flags after `--` go to
 `run_sdw.py`, for example `-- --temperature=0`.
@@ -13,12 +13,11 @@ import sys
 
 import numpy as np
 from absl import app, flags
+from shared_sets import PAPER, settings
 
 from obd_jax.evaluation import stratified_bootstrap_interval
 
-# Data set -> normalised return of SDW in Lei et al. (2025) on the D4RL set of that name.
-PAPER = {"hopper-medium": 38.4, "walker2d-medium-expert": 44.6, "halfcheetah-medium": 39.5}
-SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "experiments" / "run_sdw.py"
+SCRIPT = pathlib.Path(__file__).with_name("run_sdw.py")
 
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
 _OUT = flags.DEFINE_string("out", "runs/main_job", "Folder of the run folders.")
@@ -31,15 +30,10 @@ def result(name: str, seed: str, options: list[str]) -> dict:
     folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
     path = folder / "results.json"
     if not path.exists():
-        data = pathlib.Path(_DATA.value)
         command = [
             sys.executable,
             str(SCRIPT),
-            f"--dataset_path={data / 'calql_rollouts' / name}.hdf5",
-            f"--env={name.split('-')[0]}",
-            f"--teacher={data / 'obd_calql' / f'Cal-QL-{name}-v2.pt'}",
-            f"--teacher_stats={data / 'd4rl_stats.json'}",
-            f"--teacher_stats_key={name}-v2",
+            *(f"--{flag}={value}" for flag, value in settings(name, _DATA.value).items()),
             f"--seed={seed}",
             f"--out={folder}",
             *options,
@@ -57,9 +51,10 @@ def main(arguments: list[str]) -> None:
     for name in _SETS.value:
         results = [result(name, seed, arguments[1:]) for seed in _SEEDS.value]
         rows = [each["returns"] for each in results]
-        # Strata are the seeds' sets: students are resampled within their own set.
         students = np.array([row["synthetic"]["per_student"] for row in rows])
-        low, high = stratified_bootstrap_interval(students)
+        # Strata are the seeds' sets: students are resampled within their own set; where a set
+        # has a single student, the sets are what is resampled.
+        low, high = stratified_bootstrap_interval(students if students.shape[1] > 1 else students.T)
         per_seed = " ".join(f"{value:.1f}" for value in students.mean(axis=1))
         minutes = max(each["seconds"]["distil"] for each in results) / 60
 

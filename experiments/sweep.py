@@ -1,0 +1,142 @@
+"""Distil and score once for every value of one setting: a table on the shared rollout sets.
+
+    python experiments/sweep.py --vary=ridge=1e-4,1e-3,1e-2 --sets=hopper-medium --temperature=0
+
+All flags of `run_sdw.py` hold for every cell. A cell that is in --cells already is read, not
+repeated.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+from absl import flags
+from config import Config, preset
+from scoring import FINAL_SEED, score
+from setup_run import distil, initial_set, make_goal, prepare
+from shared_sets import PAPER, settings
+
+from obd_jax import artefacts
+from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
+from obd_jax.types import InvalidInputError
+
+# What of a run is no setting of it.
+PLACES = ("out", "dataset_path", "teacher", "teacher_stats")
+
+
+def cell_of(config: Config, sets_name: str) -> dict[str, Any]:
+    """What identifies a cell: every setting, and the set's name instead of paths."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))
+    return {"set": sets_name, **{k: v for k, v in plain.items() if k not in PLACES}}
+
+
+def run_cell(config: Config) -> dict[str, Any]:
+    """Distil as configured and score the set."""
+    clock = Clock()
+    setup = prepare(config)
+    goal = make_goal(config, setup, clock)
+    state, history = distil(config, setup, goal, initial_set(config, setup, goal))
+    returns = score(
+        setup, "synthetic", state.synthetic, config.students, config.episodes, FINAL_SEED
+    )
+    return {
+        "mean": float(returns.mean()),
+        "per_student": returns.mean(axis=1).tolist(),
+        "worst_episode": float(returns.min()),
+        "seconds": history[-1]["seconds"],
+        "steps": history[-1]["step"],
+        "loss": history[-1]["loss"],
+        "largest_state": float(np.abs(state.synthetic.observations).max()),
+        "provenance": {
+            "data": dataclasses.asdict(setup.data.provenance),
+            "environment": {"name": setup.environment.name, "backend": setup.environment.backend},
+            "software": artefacts.software(),
+        },
+    }
+
+
+def cached(config: Config, name: str, path: pathlib.Path) -> dict[str, Any]:
+    """The cell's result from the file of cells, where it is appended if it is new."""
+    cell = cell_of(config, name)
+    if path.exists():
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if record["cell"] == cell:
+                return record["result"]
+    note(f"{name}, seed {config.seed}")
+    result = run_cell(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"cell": cell, "result": result}) + "\n")
+    return result
+
+
+def parse_vary(text: str) -> tuple[str, list[Any]]:
+    """Text field=a,b,c -> the field and its values, of the type of the field's default."""
+    name, _, values = text.partition("=")
+    default = getattr(Config, name, None)
+    if not values or default is None or isinstance(default, tuple):
+        raise InvalidInputError(f"--vary takes setting=value,value,...; got {text!r}")
+    try:
+        return name, [type(default)(value) for value in values.split(",")]
+    except ValueError as error:
+        raise InvalidInputError(f"--vary: {name} takes a {type(default).__name__}") from error
+
+
+def changed(base: Config, set_name: str, changes: dict[str, Any]) -> Config:
+    """The configuration on a shared set with other settings."""
+    return dataclasses.replace(base, **settings(set_name, flags.FLAGS.data), **changes)
+
+
+def base_config() -> Config:
+    """Configuration from the flags, with the outer settings of the student."""
+    given = config_from_flags(Config, {})
+    return config_from_flags(Config, preset("default", given.student, given.objective, ""))
+
+
+def main() -> None:
+    """Entry point."""
+    name, values = parse_vary(flags.FLAGS.vary)
+    base = base_config()
+    print(
+        f"{'set':<24}{name:>14}{'return':>8}{'worst':>7}  {'per seed':<20}{'loss':>9}{'seconds':>9}"
+    )
+    for set_name in flags.FLAGS.sets:
+        for value in values:
+            results = [
+                cached(
+                    changed(base, set_name, {"seed": int(seed), name: value}),
+                    set_name,
+                    pathlib.Path(flags.FLAGS.cells),
+                )
+                for seed in flags.FLAGS.seeds
+            ]
+            means = [result["mean"] for result in results]
+            print(
+                f"{set_name:<24}{value!s:>14}{np.mean(means):>8.1f}"
+                f"{min(result['worst_episode'] for result in results):>7.0f}"
+                f"  {' '.join(f'{mean:.1f}' for mean in means):<20}"
+                f"{np.mean([result['loss'] for result in results]):>9.5f}"
+                f"{max(result['seconds'] for result in results):>9.1f}",
+                flush=True,
+            )
+
+
+def define_cell_flags(sets: list[str]) -> None:
+    """Flags of every script that runs cells, beside those of a run."""
+    define_flags(Config)
+    flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
+    flags.DEFINE_string("cells", "runs/cells.jsonl", "File of the results so far.")
+    flags.DEFINE_list("sets", sets, "Data sets.")
+    flags.DEFINE_list("seeds", ["0"], "Seeds.")
+    for flag in ("data", "cells", "sets", "seeds"):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
+
+
+if __name__ == "__main__":
+    define_cell_flags(list(PAPER))
+    flags.DEFINE_string("vary", "seed=0", "setting=value,value,...: one cell for each value.")
+    run_main(main)

@@ -1,0 +1,92 @@
+"""Which students a set serves: sets of --config=transfer, scored with students of many kinds.
+
+    python experiments/transfer.py --out=runs/transfer --sets=walker2d-medium-expert --seeds=0,1,2
+
+A set or a score whose file is there is read, not made again. Flags after `--` go to `run_sdw.py`.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import evaluate_synthetic
+import numpy as np
+from absl import app, flags
+from shared_sets import settings
+
+SCRIPT = pathlib.Path(__file__).with_name("run_sdw.py")
+WIDE = (1024, 1024, 1024)
+ADAM = {"inner_optimizer": "adam", "inner_learning_rate": 1e-3, "inner_steps": 500}
+STUDENTS: dict[str, dict[str, Any]] = {
+    "3x256, the papers' recipe": {},
+    "ensembles of ten of those": {"ensemble": 10, "students": 3},
+    "3x1024, the papers' recipe": {"hidden_sizes": WIDE, "students": 5},
+    "2x256, the papers' recipe": {"hidden_sizes": (256, 256)},
+    "4x256, the papers' recipe": {"hidden_sizes": (256,) * 4},
+    "3x256, Adam 0.001, 500 steps": ADAM,
+    "ensembles of ten of those, Adam": {**ADAM, "ensemble": 10, "students": 3},
+    "3x1024, Adam 0.001, 500 steps": {**ADAM, "hidden_sizes": WIDE, "students": 5},
+    "wide MLP": {"student": "wide_mlp", "students": 1},
+    "kernel": {"student": "kernel", "students": 1},
+}
+
+_DATA = flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
+_OUT = flags.DEFINE_string("out", "runs/transfer", "Folder of the run folders and scores.")
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
+_SETS = flags.DEFINE_list("sets", ["walker2d-medium-expert"], "Data sets.")
+_EPISODES = flags.DEFINE_integer("episodes", 20, "E, episodes of each student.")
+_KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from the first.")
+
+
+def distilled(name: str, seed: str, options: list[str]) -> tuple[pathlib.Path, dict[str, Any]]:
+    """Folder of a set, made now unless it exists, and its results."""
+    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
+    if not (folder / "results.json").exists():
+        given = {**settings(name, _DATA.value), "config": "transfer", "curve_points": 0}
+        flags_given = (f"--{flag}={value}" for flag, value in given.items())
+        subprocess.run(
+            [
+                sys.executable,
+                str(SCRIPT),
+                *flags_given,
+                f"--seed={seed}",
+                f"--out={folder}",
+                *options,
+            ],
+            check=True,
+        )
+    return folder, json.loads((folder / "results.json").read_text())
+
+
+def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
+    """Results of students of a kind on a set, scored now unless they are."""
+    slug = "".join(c if c.isalnum() else "-" for c in kind)
+    out = folder.with_name(f"{folder.name} {slug} x{_EPISODES.value}.json")
+    if not out.exists():
+        given = {"path": str(folder / "distilled.npz"), "out": str(out), **STUDENTS[kind]}
+        evaluate_synthetic.run(evaluate_synthetic.Config(episodes=_EPISODES.value, **given))
+    return json.loads(out.read_text())
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    for name in _SETS.value:
+        sets = [distilled(name, seed, arguments[1:]) for seed in _SEEDS.value]
+        minutes = max(results["seconds"]["distil"] for _, results in sets) / 60
+        lines = [
+            f"\n{name}: sets of seeds {', '.join(_SEEDS.value)}, at most {minutes:.1f} minutes",
+            f"{'students':<34}{'return':>8}  {'per seed':<20}{'worst student':>14}",
+        ]
+        for kind in list(STUDENTS)[: _KINDS.value]:
+            rows = [scored(folder, kind)["returns"]["synthetic"] for folder, _ in sets]
+            means = [row["mean"] for row in rows]
+            worst = min(min(row["per_student"]) for row in rows)
+            per_seed = " ".join(f"{mean:.1f}" for mean in means)
+            lines.append(f"{kind:<34}{np.mean(means):>8.1f}  {per_seed:<20}{worst:>14.1f}")
+        print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,89 @@
+"""Tables over settings: cells are run once, and plots are drawn from them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pairs
+import pytest
+import setup_run
+import shared_sets
+import sweep
+from config import Config
+
+from obd_jax.types import InvalidInputError
+
+TINY = Config(
+    dataset="toy",
+    density="gaussian",
+    temperature=0.0,
+    pairs=8,
+    outer_steps=12,
+    batch_size=64,
+    students=1,
+    episodes=3,
+)
+
+
+@pytest.fixture
+def cells(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    return tmp_path / "new" / "cells.jsonl"
+
+
+def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
+    first = sweep.cached(TINY, "toy", cells)
+    assert first["steps"] == 12
+    assert np.mean(first["per_student"]) == pytest.approx(first["mean"])
+    assert first["worst_episode"] <= first["mean"]
+    assert first["provenance"]["environment"]["name"] == "point-mass"
+    assert len(first["provenance"]["data"]["sha256"]) == 64
+
+    def never(config):
+        raise AssertionError("a cell that is known was run again")
+
+    monkeypatch.setattr(sweep, "run_cell", never)
+    # Where a run would be written is no part of what it is.
+    assert sweep.cached(dataclasses.replace(TINY, out="elsewhere"), "toy", cells) == first
+    for changes in ({"pairs": 9}, {"seed": 1}, {"ridge": 0.5}):
+        with pytest.raises(AssertionError, match="run again"):
+            sweep.cached(dataclasses.replace(TINY, **changes), "toy", cells)
+    (line,) = cells.read_text().splitlines()
+    assert json.loads(line)["cell"]["set"] == "toy"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ridge=1e-4,0.1", ("ridge", [1e-4, 0.1])),
+        ("pairs=8", ("pairs", [8])),
+        ("kernel=rbf,ntk", ("kernel", ["rbf", "ntk"])),
+    ],
+)
+def test_values_have_the_type_of_their_setting(text, expected):
+    assert sweep.parse_vary(text) == expected
+
+
+@pytest.mark.parametrize("text", ["ridge", "ridge=", "depht=3", "hidden_sizes=3"])
+def test_what_is_no_setting_is_refused(text):
+    with pytest.raises(InvalidInputError, match="takes setting=value"):
+        sweep.parse_vary(text)
+
+
+def test_a_value_of_another_type_is_refused():
+    with pytest.raises(InvalidInputError, match="pairs takes a int"):
+        sweep.parse_vary("pairs=many")
+
+
+@pytest.mark.parametrize("name", shared_sets.PAPER)
+def test_the_shared_sets_are_where_their_settings_say(shared_data, name):
+    config = dataclasses.replace(Config(), **shared_sets.settings(name, str(shared_data)))
+    environment, data, _ = setup_run.load(config)
+    assert environment.name == name.split("-")[0]
+    assert len(data) > 99_000
+
+
+def test_curves_over_the_number_of_pairs_are_drawn(tmp_path):
+    curve = {"returns": np.array([[1.0, 2.0], [3.0, 5.0]]), "teacher": 4.0}
+    pairs.draw({"hopper-medium": curve, "walker2d-medium": curve}, [8, 64], tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
