@@ -50,6 +50,9 @@ class Config:
 
     pairs: int = field(256, "N, synthetic pairs.")
     initializer: str = field("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
+    start: str | None = field(
+        None, "Distilled set to start from, in place of --initializer and --pairs."
+    )
     constraint: str = field(
         "squashed", f"On synthetic actions: one of {', '.join(distill.CONSTRAINTS)}."
     )

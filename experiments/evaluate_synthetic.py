@@ -4,7 +4,6 @@ python experiments/evaluate_synthetic.py --path=runs/hopper/distilled.npz --stud
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -99,7 +98,7 @@ def run(config: Config) -> dict[str, Any]:
         "returns": rows,
         "seconds": clock.seconds,
         "provenance": {
-            "set": {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            "set": {"name": str(path), "sha256": artefacts.sha256(path)},
             "environment": {"name": environment.name, "backend": environment.backend},
             "seed": seed,
             "software": artefacts.software(),

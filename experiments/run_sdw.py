@@ -42,8 +42,12 @@ def run(config: Config) -> dict[str, Any]:
         folder.write_json("config.json", dataclasses.asdict(config))
         with clock("references"):
             rows = score_references(config, setup)
+        start = None
+        if config.start is not None:
+            start = {"name": config.start, "sha256": artefacts.sha256(pathlib.Path(config.start))}
         card = {
             "provenance": {
+                "start": start,
                 "data": dataclasses.asdict(setup.data.provenance),
                 "teacher": dataclasses.asdict(setup.teacher.provenance),
                 "environment": {

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from config import ANNEALS, INITIALIZERS, Config, check, distilled_for, recipe
 
-from obd_jax import data, density, distill, evaluation, optimizers, students, toy
+from obd_jax import artefacts, data, density, distill, evaluation, optimizers, students, toy
 from obd_jax.command_line import Clock, Progress, note
 from obd_jax.teachers import check_teacher, load_calql
 from obd_jax.types import (
@@ -38,6 +38,7 @@ class Setup(NamedTuple):
     student: Student
     optimizer: optax.GradientTransformation
     keys: dict[str, Key]
+    start: SyntheticData | None
 
 
 class Goal(NamedTuple):
@@ -104,7 +105,22 @@ def prepare(config: Config) -> Setup:
         student_recipe.student(offline.action_size),
         optimizer,
         split_seed(config.seed),
+        load_start(config.start, offline) if config.start is not None else None,
     )
+
+
+def load_start(path: str, offline: OfflineData) -> SyntheticData:
+    """A distilled set to go on from, in the normalisation of the data at hand."""
+    found = artefacts.load(pathlib.Path(path))
+    sizes = tuple(array.shape[1] for array in found.synthetic)
+    if sizes != (offline.observation_size, offline.action_size):
+        raise InvalidInputError(
+            f"--start {path} has {sizes[0]} observations and {sizes[1]} actions; the data has "
+            f"{offline.observation_size} and {offline.action_size}"
+        )
+    raw = found.normalizer.denormalize(found.synthetic.observations)
+    normalized = data.normalizer(offline.observations).normalize(raw)
+    return found.synthetic._replace(observations=normalized)
 
 
 def split_seed(seed: int) -> dict[str, Key]:
@@ -163,7 +179,9 @@ def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Arr
 
 
 def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:
-    """The N real pairs that distillation starts from."""
+    """What distillation starts from: the set given, or N real pairs."""
+    if setup.start is not None:
+        return setup.start
     own = distill.dbc(setup.data, setup.normalizer)
     if config.initializer == "relabelled":
         pool = own._replace(actions=goal.actions)

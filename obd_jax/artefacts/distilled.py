@@ -1,6 +1,7 @@
 """Distilled sets as files that numpy alone can read."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -51,6 +52,11 @@ def save(folder: pathlib.Path, distilled: DistilledSet) -> pathlib.Path:
     temporary.replace(path)
     (folder / "card.json").write_text(card + "\n")
     return path
+
+
+def sha256(path: pathlib.Path) -> str:
+    """Hash of a file's bytes, for provenance."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load(path: pathlib.Path) -> DistilledSet:

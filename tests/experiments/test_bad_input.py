@@ -12,7 +12,8 @@ import run_sdw
 import setup_run
 from config import Config
 
-from obd_jax.types import InvalidInputError
+from obd_jax import artefacts
+from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
 from tests.teachers.checkpoints import Checkpoint, name, write_stats
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -158,6 +159,7 @@ OPTIONS = {
     ),
     "wide limit of a kernel": ({"wide_weight": 0.5}, ["--wide_weight", "--student=mlp"]),
     "negative noise": ({"state_noise": -0.1}, ["--state_noise", "not be negative", "-0.1"]),
+    "missing start": ({"start": "/absent.npz"}, ["no distilled set", "/absent.npz"]),
     "N = 0": ({"pairs": 0}, ["at least 1", "got 0"]),
     "T = 0": ({"student": "mlp", "inner_steps": 0}, ["--inner_steps", "at least 1", "got 0"]),
     "no outer step": ({"outer_steps": 0}, ["--outer_steps", "at least 1", "got 0"]),
@@ -263,3 +265,16 @@ def test_scripts_end_with_one_line_and_exit_code_2(inputs, case):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_start_of_another_task_is_refused(inputs):
+    path = artefacts.save(
+        inputs,
+        artefacts.DistilledSet(
+            SyntheticData(np.zeros((4, 5)), np.zeros((4, 2))),
+            Normalizer(np.zeros(5), np.ones(5)),
+            {},
+        ),
+    )
+    message = refusal(config_of(inputs, start=str(path)))
+    assert "has 5 observations and 2 actions; the data has" in message

@@ -299,6 +299,15 @@ def test_every_student_distils(quick, student):
     assert distilled.card["student"]["name"] == student
 
 
+def test_a_run_may_start_from_a_distilled_set(quick):
+    _, first = quick(seed=0)
+    path = quick.folder / "distilled.npz"
+    results, second = quick(seed=1, start=str(path), outer_learning_rate=1e-9)
+    for found, expected in zip(second.synthetic, first.synthetic, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert results["provenance"]["start"] == {"name": str(path), "sha256": artefacts.sha256(path)}
+
+
 def test_noise_on_states_and_the_wide_limit_take_part(quick):
     losses = {
         name: quick(**changes)[0]["loss"]
