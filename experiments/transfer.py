@@ -1,8 +1,8 @@
-"""Which students a set serves: sets of --config=transfer, scored with students of many kinds.
+"""Which students a set serves: sets of --config=coarse and transfer, scored with students of many kinds.
 
-    python experiments/transfer.py --out=runs/transfer --sets=walker2d-medium-expert --seeds=0,1,2
+    python experiments/transfer.py --out=runs/transfer --seeds=0,1,2
 
-A set or a score whose file is there is read, not made again. Flags after `--` go to `run_sdw.py`.
+A set or a score whose file is there is read, not made again.
 """
 
 import json
@@ -40,24 +40,25 @@ _EPISODES = flags.DEFINE_integer("episodes", 20, "E, episodes of each student.")
 _KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from the first.")
 
 
-def distilled(name: str, seed: str, options: list[str]) -> tuple[pathlib.Path, dict[str, Any]]:
-    """Folder of a set, made now unless it exists, and its results."""
-    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
-    if not (folder / "results.json").exists():
-        given = {**settings(name, _DATA.value), "config": "transfer", "curve_points": 0}
-        flags_given = (f"--{flag}={value}" for flag, value in given.items())
-        subprocess.run(
-            [
-                sys.executable,
-                str(SCRIPT),
-                *flags_given,
-                f"--seed={seed}",
-                f"--out={folder}",
-                *options,
-            ],
-            check=True,
-        )
-    return folder, json.loads((folder / "results.json").read_text())
+def distilled(name: str, seed: str) -> tuple[pathlib.Path, float]:
+    """Folder of a set, made in two stages unless it exists, and the minutes of distillation."""
+    minutes, start = 0.0, None
+    for stage in ("coarse", "transfer"):
+        folder = pathlib.Path(_OUT.value) / f"{name}-{seed}-{stage}"
+        if not (folder / "results.json").exists():
+            given = {
+                **settings(name, _DATA.value),
+                "config": stage,
+                "seed": seed,
+                "curve_points": 0,
+                "out": folder,
+                **({} if start is None else {"start": start}),
+            }
+            options = [f"--{flag}={value}" for flag, value in given.items()]
+            subprocess.run([sys.executable, str(SCRIPT), *options], check=True)
+        minutes += json.loads((folder / "results.json").read_text())["seconds"]["distil"] / 60
+        start = folder / "distilled.npz"
+    return folder, minutes
 
 
 def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
@@ -70,11 +71,11 @@ def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
     return json.loads(out.read_text())
 
 
-def main(arguments: list[str]) -> None:
+def main(_) -> None:
     """Entry point."""
     for name in _SETS.value:
-        sets = [distilled(name, seed, arguments[1:]) for seed in _SEEDS.value]
-        minutes = max(results["seconds"]["distil"] for _, results in sets) / 60
+        sets = [distilled(name, seed) for seed in _SEEDS.value]
+        minutes = max(minutes for _, minutes in sets)
         lines = [
             f"\n{name}: sets of seeds {', '.join(_SEEDS.value)}, at most {minutes:.1f} minutes",
             f"{'students':<34}{'return':>8}  {'per seed':<20}{'worst student':>14}",
