@@ -22,7 +22,7 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-PRESETS = ("default", "paper", "coarse", "transfer")
+PRESETS = ("default", "paper", "warmup", "transfer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Config:
     outer_momentum: float = field(0.9, "The set's momentum.")
     clip_norm: float = field(0.0, "Largest norm of the set's gradient; 0: not clipped.")
     anneal: str = field("cosine", f"Outer step size: one of {', '.join(ANNEALS)}.")
-    outer_steps: int = field(6000, "Outer steps at most.")
+    outer_steps: int = field(4000, "Outer steps at most.")
     batch_size: int = field(1024, "B, real states per outer step.")
     budget_minutes: float | None = field(
         None, "Wall-clock of distillation at most, compilation included."
@@ -120,32 +120,29 @@ def preset(name: str, student: str, objective: str, environment: str) -> dict[st
     """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
-    "coarse" and then "transfer", from the set that coarse made (--start), are for a set that serves
-    the papers' students and also wider and other ones: coarse trains students half as many steps at
-    twice the rate, which costs half.
+    "warmup" and then "transfer", from the set that warmup made (--start), are for a set that serves
+    the papers' students and also wider and other ones.
     """
     if name == "default":
         return {"student": student, **OUTER_SETTINGS.get(student, {})}
-    if name == "coarse":
+    if name == "warmup":
         return {
             **PAPER_STUDENT,
-            "inner_steps": 50,
-            "inner_learning_rate": 0.2,
             "temperature": 0.0,
             "state_noise": 0.2,
-            "wide_weight": 0.5,
             "outer_learning_rate": 0.02,
             "clip_norm": 1.0,
-            "outer_steps": 1500,
+            "outer_steps": 600,
+            "batch_size": 2560,
         }
     if name == "transfer":
         return {
             **PAPER_STUDENT,
             "state_noise": 0.15,
             "wide_weight": 3.0,
-            "outer_learning_rate": 0.02,
+            "outer_learning_rate": 0.03,
             "clip_norm": 1.0,
-            "outer_steps": 600,
+            "outer_steps": 550,
         }
     short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
     return {

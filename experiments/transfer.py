@@ -1,4 +1,4 @@
-"""Which students a set serves: sets of --config=coarse and transfer, scored with students of many kinds.
+"""Which students a set serves: sets of --config=transfer, scored with many kinds of students.
 
     python experiments/transfer.py --out=runs/transfer --seeds=0,1,2
 
@@ -43,7 +43,7 @@ _KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from t
 def distilled(name: str, seed: str) -> tuple[pathlib.Path, float]:
     """Folder of a set, made in two stages unless it exists, and the minutes of distillation."""
     minutes, start = 0.0, None
-    for stage in ("coarse", "transfer"):
+    for stage in ("warmup", "transfer"):
         folder = pathlib.Path(_OUT.value) / f"{name}-{seed}-{stage}"
         if not (folder / "results.json").exists():
             given = {

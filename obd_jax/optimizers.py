@@ -14,8 +14,9 @@ def _nesterov(learning_rate: float, momentum: float) -> optax.GradientTransforma
 
 
 def _adam(learning_rate: float, momentum: float) -> optax.GradientTransformation:
-    # Inside the root, epsilon keeps the meta-gradient finite where a gradient is zero.
-    return optax.adam(learning_rate, b1=momentum, eps_root=1e-8)
+    # Inside the root, epsilon keeps the meta-gradient finite where a gradient is zero. It must be
+    # far below squared gradients: those of a synthetic set are 1e-9 and less for each number.
+    return optax.adam(learning_rate, b1=momentum, eps_root=1e-16)
 
 
 _MAKERS = {"sgd": _sgd, "nesterov": _nesterov, "adam": _adam}

@@ -390,18 +390,22 @@ def test_the_paper_preset_is_the_papers_setting():
     assert {name: getattr(paper, name) for name in expected} == expected
 
 
-def test_the_transfer_presets_are_for_the_papers_students_and_their_wide_limit():
-    paper, coarse, transfer = (
+def test_the_transfer_presets_are_for_the_papers_students():
+    paper, warmup, transfer = (
         Config(**preset(name, "kernel", "av_pbc", "walker2d"))
-        for name in ("paper", "coarse", "transfer")
+        for name in ("paper", "warmup", "transfer")
     )
-    same = "student hidden_sizes inner_optimizer inner_momentum cloning constraint".split()
-    for name in same:
-        assert getattr(transfer, name) == getattr(coarse, name) == getattr(paper, name), name
-    assert transfer.inner_steps == paper.inner_steps == 2 * coarse.inner_steps
-    assert transfer.inner_learning_rate == paper.inner_learning_rate
-    assert coarse.inner_learning_rate == 2 * paper.inner_learning_rate
-    assert min(transfer.wide_weight, transfer.state_noise) > 0
+    for name in (
+        "student",
+        "hidden_sizes",
+        "inner_steps",
+        "inner_optimizer",
+        "inner_learning_rate",
+        "inner_momentum",
+        "cloning",
+    ):
+        assert getattr(transfer, name) == getattr(warmup, name) == getattr(paper, name), name
+    assert min(warmup.state_noise, transfer.state_noise, transfer.wide_weight) > 0
 
 
 def test_a_student_brings_its_outer_settings():
