@@ -68,3 +68,12 @@ def test_adam_has_a_finite_derivative_where_a_gradient_is_zero():
 def test_unusable_settings_are_refused(arguments, message):
     with pytest.raises(InvalidInputError, match=message):
         optimizers.make(*arguments)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-5, 1e-7])
+def test_adam_steps_do_not_shrink_with_small_gradients(size):
+    """A synthetic set has some 6,000 numbers, and gradients of 1e-5 for each."""
+    optimizer = optimizers.make("adam", 0.1, 0.9)
+    params = jnp.zeros(3)
+    updates, _ = optimizer.update(size * jnp.ones(3), optimizer.init(params), params)
+    np.testing.assert_allclose(updates, -0.1, rtol=0.15)
