@@ -59,24 +59,24 @@ class Config:
 
     student: str = field("kernel", f"One of {', '.join(students.RECIPES)}.")
     kernel: str = field("ntk", f"Kernel student: one of {', '.join(students.KERNELS)}.")
-    depth: int = field(3, "Kernel and wide MLP: hidden layers of the network behind the kernel.")
+    depth: int = field(3, "Kernel and lazy MLP: hidden layers of the network behind the kernel.")
     bias_scale: float = field(0.3, "Kernel student: deviation of that network's biases.")
     length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
     ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
     hidden_sizes: tuple[int, ...] = field(
         (256, 256, 256), "MLP student and random features: widths of the layers."
     )
-    inner_steps: int = field(100, "MLP and wide MLP: T, training steps.")
+    inner_steps: int = field(100, "MLP and lazy MLP: T, training steps.")
     inner_optimizer: str = field("sgd", f"MLP student: one of {', '.join(optimizers.OPTIMIZERS)}.")
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    inner_learning_rate: float = field(0.016, "MLP and wide MLP: learning rate.")
-    inner_momentum: float = field(0.95, "MLP and wide MLP: momentum.")
+    inner_learning_rate: float = field(0.016, "MLP and lazy MLP: learning rate.")
+    inner_momentum: float = field(0.95, "MLP and lazy MLP: momentum.")
     cloning: str = field(
-        "presquash", f"MLP and wide MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
+        "presquash", f"MLP and lazy MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
     )
 
-    wide_weight: float = field(
-        0.0, "MLP student trained by sgd: weight of its limit of infinite width in the objective."
+    lazy_weight: float = field(
+        0.0, "MLP student trained by sgd: weight of its linear approximation in the objective."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
@@ -139,7 +139,7 @@ def preset(name: str, student: str, objective: str, environment: str) -> dict[st
         return {
             **PAPER_STUDENT,
             "state_noise": 0.15,
-            "wide_weight": 3.0,
+            "lazy_weight": 3.0,
             "outer_learning_rate": 0.03,
             "clip_norm": 1.0,
             "outer_steps": 550,
@@ -177,15 +177,15 @@ def recipe(config: Config) -> students.Recipe:
 def distilled_for(config: Config, action_size: int) -> list[tuple[float, Student]]:
     """The students of the objective, with their weights."""
     members = [(1.0, recipe(config).student(action_size))]
-    if config.wide_weight > 0:
-        wide = students.WideMLPRecipe(
+    if config.lazy_weight > 0:
+        lazy = students.LazyMLPRecipe(
             depth=len(config.hidden_sizes),
             steps=config.inner_steps,
             learning_rate=config.inner_learning_rate,
             momentum=config.inner_momentum,
             cloning=config.cloning,
         )
-        members.append((config.wide_weight, wide.student(action_size)))
+        members.append((config.lazy_weight, lazy.student(action_size)))
     return members
 
 
@@ -194,7 +194,7 @@ def check(config: Config) -> None:
     for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "wide_weight"):
+    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"):
         if not getattr(config, name) >= 0:
             raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
     for name in ("budget_minutes", "value_scale"):
@@ -204,8 +204,8 @@ def check(config: Config) -> None:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if config.state_noise > 0 and config.objective == "dbc":
         raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
-    if config.wide_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
-        raise InvalidInputError("--wide_weight needs --student=mlp and --inner_optimizer=sgd")
+    if config.lazy_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
+        raise InvalidInputError("--lazy_weight needs --student=mlp and --inner_optimizer=sgd")
     if config.initializer == "density" and config.temperature == 0:
         raise InvalidInputError("--initializer=density needs a --temperature above 0")
     for name, known in (

@@ -28,7 +28,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "3x256, Adam 0.001, 500 steps": ADAM,
     "ensembles of ten of those, Adam": {**ADAM, "ensemble": 10, "students": 3},
     "3x1024, Adam 0.001, 500 steps": {**ADAM, "hidden_sizes": WIDE, "students": 5},
-    "wide MLP": {"student": "wide_mlp", "students": 1},
+    "lazy MLP": {"student": "lazy_mlp", "students": 1},
     "kernel": {"student": "kernel", "students": 1},
 }
 

@@ -169,5 +169,5 @@ class Student(NamedTuple):
 
     fit: Callable[[Key, SyntheticData], Params]
     act: Callable[[Params, Array], Array]
-    advice: str = "look for overflow in the student's fit"
+    advice: str = "lower the outer learning rate"
     deterministic: bool = False

@@ -14,6 +14,7 @@ from obd_jax.students.kernels import (
     rbf,
     standard_ntk,
 )
+from obd_jax.students.lazy_mlp import LazyMLPRecipe, lazy_mlp
 from obd_jax.students.mlp import (
     CLONING_ERRORS,
     MLPRecipe,
@@ -24,7 +25,6 @@ from obd_jax.students.mlp import (
 from obd_jax.students.random_features import RandomFeaturesRecipe, random_features
 from obd_jax.students.recipes import RECIPES, Recipe, fields_of, make_recipe, to_card
 from obd_jax.students.ridge import solve_ridge
-from obd_jax.students.wide_mlp import WideMLPRecipe, wide_mlp
 
 __all__ = [
     "CLONING_ERRORS",
@@ -34,15 +34,16 @@ __all__ = [
     "KernelParams",
     "KernelRecipe",
     "KernelSettings",
+    "LazyMLPRecipe",
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
-    "WideMLPRecipe",
     "action_error",
     "ensemble",
     "fields_of",
     "gram",
     "kernel",
+    "lazy_mlp",
     "make_kernel",
     "make_recipe",
     "matern",
@@ -55,5 +56,4 @@ __all__ = [
     "solve_ridge",
     "standard_ntk",
     "to_card",
-    "wide_mlp",
 ]

@@ -57,8 +57,8 @@ def standard_ntk() -> Kernel:
     """NTK of a ReLU network whose biases start at zero, such as the papers' students.
 
     With length_scale sqrt(2 / D) and bias_scale 1 it is that of `networks.MLP` as it is
-    initialised, in the limit of infinite width and not rescaled: gradient descent on the network
-    with some learning rate is gradient descent on this kernel with the same rate.
+    initialised, on average and not rescaled: while the network moves little, a step of gradient
+    descent on it is a step of gradient descent on this kernel with the same learning rate.
     """
     return _relu_network(lambda nngp, tangent: tangent, zero_biases=True)
 

@@ -251,7 +251,7 @@ def test_several_students_share_the_weighted_sum_of_their_losses():
     synthetic, batch = make_problem()
     members = [
         students.kernel(students.ntk(), students.KernelSettings(depth=1)),
-        students.wide_mlp(depth=1, steps=3, learning_rate=0.1),
+        students.lazy_mlp(depth=1, steps=3, learning_rate=0.1),
     ]
     steps = []
     for student in (*members, [(0.5, members[0]), (2.0, members[1])]):

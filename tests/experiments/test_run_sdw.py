@@ -308,17 +308,17 @@ def test_a_run_may_start_from_a_distilled_set(quick):
     assert results["provenance"]["start"] == {"name": str(path), "sha256": artefacts.sha256(path)}
 
 
-def test_noise_on_states_and_the_wide_limit_take_part(quick):
+def test_noise_on_states_and_the_linear_student_take_part(quick):
     losses = {
         name: quick(**changes)[0]["loss"]
         for name, changes in {
             "plain": {},
             "noise": {"state_noise": 0.3},
-            "wide": {"wide_weight": 0.5},
+            "lazy": {"lazy_weight": 0.5},
         }.items()
     }
     assert losses["noise"] != losses["plain"]
-    assert losses["wide"] > losses["plain"]  # A second loss is added.
+    assert losses["lazy"] > losses["plain"]  # A second loss is added.
 
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
@@ -405,7 +405,7 @@ def test_the_transfer_presets_are_for_the_papers_students():
         "cloning",
     ):
         assert getattr(transfer, name) == getattr(warmup, name) == getattr(paper, name), name
-    assert min(warmup.state_noise, transfer.state_noise, transfer.wide_weight) > 0
+    assert min(warmup.state_noise, transfer.state_noise, transfer.lazy_weight) > 0
 
 
 def test_a_student_brings_its_outer_settings():

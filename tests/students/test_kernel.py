@@ -181,7 +181,7 @@ def test_chunks_bound_the_memory_of_acting_on_many_states(monkeypatch):
     expected = student.act(params, states)
     # By its full name: `students.kernel` is the function.
     monkeypatch.setattr(importlib.import_module("obd_jax.students.kernel"), "CHUNK_SIZE", 16)
-    np.testing.assert_allclose(student.act(params, states), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(student.act(params, states), expected, atol=1e-4)
 
 
 def test_a_ridge_is_swept_by_vmap_over_what_makes_the_student():

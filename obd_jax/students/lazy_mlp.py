@@ -1,4 +1,4 @@
-"""The MLP student in the limit of infinite width: gradient descent on its kernel."""
+"""The MLP student made linear: gradient descent on the kernel of its initialisation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from obd_jax.students.mlp import CLONING_ERRORS, action_error
 from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData
 
 
-def wide_mlp(
+def lazy_mlp(
     *,
     depth: int = 3,
     steps: int = 100,
@@ -20,11 +20,13 @@ def wide_mlp(
     momentum: Array | float = 0.0,
     cloning_error: Callable[[Array, Array], Array] = action_error,
 ) -> Student:
-    """What `mlp` with SGD becomes, on average over initialisations, as its width grows.
+    """The `mlp` student trained by SGD, were it linear in its parameters.
 
-    Training is gradient descent with momentum in the space of functions, with the NTK of the
-    network at its initialisation (Jacot et al. 2018; Lee et al. 2019, section 2.2), from the
-    function zero. It takes a hundredth of the network's time and has no initialisation to vary.
+    Training is gradient descent with momentum in the space of functions, from the function zero,
+    with the NTK of the network at its initialisation, averaged over initialisations (Jacot et al.
+    2018; lazy training, Chizat et al. 2019). It takes a hundredth of the network's time and has
+    no initialisation to vary. The network itself is not lazy at any width, because its
+    activations are small, so this is an approximation and not its limit.
 
     Args:
         depth: ReLU layers.
@@ -65,8 +67,8 @@ def wide_mlp(
 
 
 @dataclasses.dataclass(frozen=True)
-class WideMLPRecipe:
-    """A wide MLP student in plain values: what a distilled set's card recommends.
+class LazyMLPRecipe:
+    """A lazy MLP student in plain values: what a distilled set's card recommends.
 
     depth:         ReLU layers.
     steps:         T, full-batch training steps.
@@ -93,7 +95,7 @@ class WideMLPRecipe:
                 "learning rate must be positive and momentum in [0, 1), got "
                 f"{self.learning_rate} and {self.momentum}"
             )
-        return wide_mlp(
+        return lazy_mlp(
             depth=self.depth,
             steps=self.steps,
             learning_rate=self.learning_rate,
