@@ -26,7 +26,7 @@ _ARCCOS = (
 def arccos(cosine: Array) -> Array:
     """Angle in [0, pi] of a cosine within [-1, 1], by a polynomial in float32.
 
-    XLA's own takes 20 times longer on a CPU, and a ReLU kernel is made of little else.
+    XLA's own is many times slower on a CPU, and a ReLU kernel is made of little else.
     """
     if cosine.dtype != jnp.float32:
         return jnp.arccos(cosine)

@@ -24,7 +24,7 @@ def lazy_mlp(
 
     Training is gradient descent with momentum in the space of functions, from the function zero,
     with the NTK of the network at its initialisation, averaged over initialisations (Jacot et al.
-    2018; lazy training, Chizat et al. 2019). It takes a hundredth of the network's time and has
+    2018; lazy training, Chizat et al. 2019). It takes a small part of the network's time and has
     no initialisation to vary. The network itself is not lazy at any width, because its
     activations are small, so this is an approximation and not its limit.
 
