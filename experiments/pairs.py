@@ -21,8 +21,8 @@ from sweep import base_config, cached, changed, define_cell_flags
 from obd_jax.command_line import run_main
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
-# Normalised returns of Av-PBC on D4RL's medium-replay sets, 16 to 256 pairs (Lei et al. 2024,
-# appendix): the only curves over the number of pairs that the papers show.
+# Normalised returns of Av-PBC on D4RL's medium-replay sets, 16 to 256 pairs (Lei et al. 2024),
+# the only curves over the number of pairs that the papers show.
 PAPER_SIZES = (16, 32, 64, 128, 256)
 PAPER_CURVES = {
     "halfcheetah": (6.9, 15.3, 23.8, 33.2, 35.9),
