@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from obd_jax.students.kernel import KernelParams, act_by_kernel
 from obd_jax.students.kernels import KernelSettings, gram, standard_ntk
-from obd_jax.students.mlp import CLONING_ERRORS, action_error
+from obd_jax.students.mlp import action_error, make_cloning_error
 from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData
 
 
@@ -86,10 +86,6 @@ class LazyMLPRecipe:
     def student(self, action_size: int) -> Student:
         """The student that follows this recipe."""
         del action_size  # That of the pairs.
-        if self.cloning not in CLONING_ERRORS:
-            raise InvalidInputError(
-                f"unknown cloning loss {self.cloning!r}; known: {', '.join(CLONING_ERRORS)}"
-            )
         if not (self.learning_rate > 0 and 0 <= self.momentum < 1):
             raise InvalidInputError(
                 "learning rate must be positive and momentum in [0, 1), got "
@@ -100,5 +96,5 @@ class LazyMLPRecipe:
             steps=self.steps,
             learning_rate=self.learning_rate,
             momentum=self.momentum,
-            cloning_error=CLONING_ERRORS[self.cloning],
+            cloning_error=make_cloning_error(self.cloning),
         )

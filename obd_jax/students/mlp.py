@@ -32,6 +32,15 @@ CLONING_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
+def make_cloning_error(name: str) -> Callable[[Array, Array], Array]:
+    """Loss by name; an unknown name raises InvalidInputError with the known ones."""
+    if name not in CLONING_ERRORS:
+        raise InvalidInputError(
+            f"unknown cloning loss {name!r}; known: {', '.join(CLONING_ERRORS)}"
+        )
+    return CLONING_ERRORS[name]
+
+
 def mlp(
     action_size: int,
     *,
@@ -113,16 +122,12 @@ class MLPRecipe:
 
     def student(self, action_size: int, remat: bool = True) -> Student:
         """The student that follows this recipe."""
-        if self.cloning not in CLONING_ERRORS:
-            raise InvalidInputError(
-                f"unknown cloning loss {self.cloning!r}; known: {', '.join(CLONING_ERRORS)}"
-            )
         optimizer = optimizers.make(self.optimizer, self.learning_rate, self.momentum)
         return mlp(
             action_size,
             hidden_sizes=self.hidden_sizes,
             steps=self.steps,
             optimizer=optimizer,
-            cloning_error=CLONING_ERRORS[self.cloning],
+            cloning_error=make_cloning_error(self.cloning),
             remat=remat,
         )
