@@ -12,21 +12,21 @@ from obd_jax.types import Array, Key
 class MLP(nn.Module):
     """ReLU network with a linear output: inputs [..., in] -> [..., output_size].
 
-    Kernels are orthogonal with gain sqrt(2) on every layer and biases zero, the
-    initialisation of the OBD release (Lei et al. 2024).
+    Unless given otherwise, kernels are orthogonal with gain sqrt(2) on every layer, the
+    initialisation of the OBD release (Lei et al. 2024). Biases are zero.
     """
 
     hidden_sizes: Sequence[int]
     output_size: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.orthogonal(2.0**0.5)
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Apply the network."""
-        initializer = nn.initializers.orthogonal(2.0**0.5)
         hidden = inputs
         for size in self.hidden_sizes:
-            hidden = nn.relu(nn.Dense(size, kernel_init=initializer)(hidden))
-        return nn.Dense(self.output_size, kernel_init=initializer)(hidden)
+            hidden = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(hidden))
+        return nn.Dense(self.output_size, kernel_init=self.kernel_init)(hidden)
 
 
 def init_sequentially(module: nn.Module, key: Key, inputs: Array):
