@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-PRESETS = ("default", "paper", "warmup", "transfer")
+PRESETS = ("default", "paper", "transfer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,24 +59,32 @@ class Config:
 
     student: str = field("kernel", f"One of {', '.join(students.RECIPES)}.")
     kernel: str = field("ntk", f"Kernel student: one of {', '.join(students.KERNELS)}.")
-    depth: int = field(3, "Kernel and lazy MLP: hidden layers of the network behind the kernel.")
+    depth: int = field(3, "Kernel student: hidden layers of the network behind the kernel.")
     bias_scale: float = field(0.3, "Kernel student: deviation of that network's biases.")
     length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
     ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
     hidden_sizes: tuple[int, ...] = field(
         (256, 256, 256), "MLP student and random features: widths of the layers."
     )
-    inner_steps: int = field(100, "MLP and lazy MLP: T, training steps.")
+    inner_steps: int = field(100, "MLP student: T, training steps.")
     inner_optimizer: str = field("sgd", f"MLP student: one of {', '.join(optimizers.OPTIMIZERS)}.")
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    inner_learning_rate: float = field(0.016, "MLP and lazy MLP: learning rate.")
-    inner_momentum: float = field(0.95, "MLP and lazy MLP: momentum.")
+    inner_learning_rate: float = field(0.016, "MLP student: learning rate.")
+    inner_momentum: float = field(0.95, "MLP student: momentum.")
     cloning: str = field(
-        "presquash", f"MLP and lazy MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
+        "presquash", f"MLP student: loss, one of {', '.join(students.CLONING_ERRORS)}."
     )
 
-    lazy_weight: float = field(
-        0.0, "MLP student trained by sgd: weight of its linear approximation in the objective."
+    centred: bool = field(
+        False, "MLP student: its output is the network's less what it was at initialisation."
+    )
+    narrow_widths: tuple[int, ...] = field(
+        (),
+        "MLP student: widths of narrow, centred networks that stand in for --hidden_sizes first.",
+    )
+    narrow_steps: tuple[int, ...] = field((), "Outer steps for each of --narrow_widths.")
+    narrow_spread: float = field(
+        0.15, "What the variance over initialisations counts for them; 1: all of it."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
@@ -84,7 +92,7 @@ class Config:
     outer_momentum: float = field(0.9, "The set's momentum.")
     clip_norm: float = field(0.0, "Largest norm of the set's gradient; 0: not clipped.")
     anneal: str = field("cosine", f"Outer step size: one of {', '.join(ANNEALS)}.")
-    outer_steps: int = field(4000, "Outer steps at most.")
+    outer_steps: int = field(4000, "Outer steps at most, those of --narrow_steps not counted.")
     batch_size: int = field(1024, "B, real states per outer step.")
     budget_minutes: float | None = field(
         None, "Wall-clock of distillation at most, compilation included."
@@ -120,29 +128,19 @@ def preset(name: str, student: str, objective: str, environment: str) -> dict[st
     """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
-    "warmup" and then "transfer", from the set that warmup made (--start), are for a set that serves
-    the papers' students and also wider and other ones.
+    "transfer" is for a set that serves the papers' students, wider ones and ensembles.
     """
     if name == "default":
         return {"student": student, **OUTER_SETTINGS.get(student, {})}
-    if name == "warmup":
-        return {
-            **PAPER_STUDENT,
-            "temperature": 0.0,
-            "state_noise": 0.2,
-            "outer_learning_rate": 0.02,
-            "clip_norm": 1.0,
-            "outer_steps": 600,
-            "batch_size": 2560,
-        }
     if name == "transfer":
         return {
             **PAPER_STUDENT,
             "state_noise": 0.15,
-            "lazy_weight": 3.0,
-            "outer_learning_rate": 0.03,
+            "narrow_widths": (64, 128),
+            "narrow_steps": (2300, 700),
+            "outer_learning_rate": 0.015,
             "clip_norm": 1.0,
-            "outer_steps": 550,
+            "outer_steps": 200,
         }
     short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
     return {
@@ -174,19 +172,41 @@ def recipe(config: Config) -> students.Recipe:
     return students.make_recipe(config.student, values)
 
 
-def distilled_for(config: Config, action_size: int) -> list[tuple[float, Student]]:
-    """The students of the objective, with their weights."""
-    members = [(1.0, recipe(config).student(action_size))]
-    if config.lazy_weight > 0:
-        lazy = students.LazyMLPRecipe(
-            depth=len(config.hidden_sizes),
-            steps=config.inner_steps,
-            learning_rate=config.inner_learning_rate,
-            momentum=config.inner_momentum,
-            cloning=config.cloning,
+class Stage(NamedTuple):
+    """A part of distillation, with one student.
+
+    student:       trained at every step.
+    spread:        what the student's variance counts.
+    steps:         outer steps.
+    learning_rate: of the set.
+    """
+
+    student: Student
+    spread: float
+    steps: int
+    learning_rate: float
+
+
+def stages(config: Config, action_size: int) -> list[Stage]:
+    """Distillation for narrow networks, if any are given, and then for the student itself.
+
+    Apart from their variance, which goes with the inverse width, networks of this initialisation
+    learn nearly the same from a set at any width, and a step costs far less with a narrow one.
+    So only a part of their variance counts. The set's learning rate goes with the inverse square
+    root of the width.
+    """
+    own = recipe(config)
+    found = []
+    for width, steps in zip(config.narrow_widths, config.narrow_steps, strict=True):
+        assert isinstance(own, students.MLPRecipe)
+        narrow = dataclasses.replace(
+            own, hidden_sizes=(width,) * len(own.hidden_sizes), centred=True
         )
-        members.append((config.lazy_weight, lazy.student(action_size)))
-    return members
+        learning_rate = config.outer_learning_rate * (max(own.hidden_sizes) / width) ** 0.5
+        student = narrow.student(action_size)
+        found.append(Stage(student, config.narrow_spread, steps, learning_rate))
+    student = own.student(action_size)
+    return [*found, Stage(student, 1.0, config.outer_steps, config.outer_learning_rate)]
 
 
 def check(config: Config) -> None:
@@ -194,7 +214,7 @@ def check(config: Config) -> None:
     for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"):
+    for name in ("temperature", "clip_norm", "curve_points", "state_noise"):
         if not getattr(config, name) >= 0:
             raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
     for name in ("budget_minutes", "value_scale"):
@@ -204,8 +224,21 @@ def check(config: Config) -> None:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if config.state_noise > 0 and config.objective == "dbc":
         raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
-    if config.lazy_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
-        raise InvalidInputError("--lazy_weight needs --student=mlp and --inner_optimizer=sgd")
+    if config.student != "mlp" and config.narrow_widths:
+        raise InvalidInputError("--narrow_widths needs --student=mlp")
+    if not 0 <= config.narrow_spread <= 1:
+        raise InvalidInputError(f"--narrow_spread must be in [0, 1], got {config.narrow_spread}")
+    widths, steps = config.narrow_widths, config.narrow_steps
+    if len(widths) != len(steps) or min((*widths, *steps), default=1) < 1:
+        raise InvalidInputError(
+            "--narrow_widths and --narrow_steps must be as many positive numbers each, got "
+            f"{widths} and {steps}"
+        )
+    if widths and max(widths) >= max(config.hidden_sizes):
+        raise InvalidInputError(
+            f"--narrow_widths must be below those of --hidden_sizes {config.hidden_sizes}, "
+            f"got {widths}"
+        )
     if config.initializer == "density" and config.temperature == 0:
         raise InvalidInputError("--initializer=density needs a --temperature above 0")
     for name, known in (

@@ -48,6 +48,9 @@ class Config:
     cloning: str | None = field(
         None, f"Loss: one of {', '.join(students.CLONING_ERRORS)}; {ABSENT}"
     )
+    centred: bool | None = field(
+        None, f"The network's output less what it was at initialisation; {ABSENT}"
+    )
     students: int = field(10, "K, students trained.")
     episodes: int = field(10, "E, episodes of each student.")
 

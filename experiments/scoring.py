@@ -76,7 +76,7 @@ class Curve:
         self.losses.append(record)
         self._progress(
             record["step"],
-            self._config.outer_steps,
+            sum(self._config.narrow_steps) + self._config.outer_steps,
             eta=record["eta_seconds"],
             note=f"loss {record['loss']:.4f}",
         )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from config import ANNEALS, INITIALIZERS, Config, check, distilled_for, recipe
+from config import ANNEALS, INITIALIZERS, Config, check, recipe, stages
 
 from obd_jax import artefacts, data, density, distill, evaluation, optimizers, students, toy
 from obd_jax.command_line import Clock, Progress, note
@@ -36,7 +36,6 @@ class Setup(NamedTuple):
     normalizer: Normalizer
     recipe: students.Recipe
     student: Student
-    optimizer: optax.GradientTransformation
     keys: dict[str, Key]
     start: SyntheticData | None
 
@@ -86,11 +85,7 @@ def prepare(config: Config) -> Setup:
     """Load and check everything that a run needs, before anything is written."""
     check(config)
     student_recipe = recipe(config)
-    optimizer = optimizers.make(
-        config.outer_optimizer, config.outer_learning_rate, config.outer_momentum
-    )
-    if config.clip_norm:
-        optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    outer_optimizer(config, config.outer_learning_rate)  # Refuses what it cannot take.
     environment, offline, teacher = load(config)
     if config.pairs > len(offline):
         raise InvalidInputError(
@@ -103,7 +98,6 @@ def prepare(config: Config) -> Setup:
         data.normalizer(offline.observations),
         student_recipe,
         student_recipe.student(offline.action_size),
-        optimizer,
         split_seed(config.seed),
         load_start(config.start, offline) if config.start is not None else None,
     )
@@ -127,6 +121,14 @@ def split_seed(seed: int) -> dict[str, Key]:
     """One key for each thing that is random in a run."""
     names = ("density", "initial", "random_real", "distil", "students", "noise")
     return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+
+
+def outer_optimizer(config: Config, learning_rate: float) -> optax.GradientTransformation:
+    """The set's optimiser; an unknown name or a number out of range is refused."""
+    optimizer = optimizers.make(config.outer_optimizer, learning_rate, config.outer_momentum)
+    if not config.clip_norm:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
 
 
 def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
@@ -202,20 +204,53 @@ def distil(
     synthetic: SyntheticData,
     callback: distill.Callback | None = None,
 ) -> tuple[distill.DistillerState, list[dict[str, Any]]]:
-    """Distil the set as configured: the last state and the records of all blocks of steps."""
-    distiller = distill.distiller(
-        distilled_for(config, setup.data.action_size),
-        setup.optimizer,
-        constraint=distill.make_constraint(config.constraint),
-    )
-    return distill.train(
-        setup.keys["distil"],
-        distiller,
-        goal.targets,
-        synthetic,
-        steps=config.outer_steps,
-        batch_size=config.batch_size,
-        budget_seconds=config.budget_minutes and 60 * config.budget_minutes,
-        anneal=ANNEALS[config.anneal],
-        callback=callback,
-    )
+    """Distil the set as configured: the last state and the records of all blocks of steps.
+
+    Every stage is annealed on its own and has the same share of the budget.
+    """
+    parts = stages(config, setup.data.action_size)
+    history: list[dict[str, Any]] = []
+
+    def distil_part(number: int, synthetic: SyntheticData) -> distill.DistillerState:
+        part = parts[number]
+        steps_to_come = sum(later.steps for later in parts[number + 1 :])
+        before = history[-1] if history else {"step": 0, "seconds": 0.0}
+
+        def report(state: distill.DistillerState, record: dict[str, Any]) -> None:
+            seconds_to_come = steps_to_come * record["seconds"] / record["step"]
+            history.append(
+                {
+                    **record,
+                    "step": before["step"] + record["step"],
+                    "seconds": before["seconds"] + record["seconds"],
+                    "progress": (number + record["progress"]) / len(parts),
+                    "eta_seconds": record["eta_seconds"] + seconds_to_come,
+                }
+            )
+            if callback is not None:
+                callback(state, history[-1])
+
+        distiller = distill.distiller(
+            part.student,
+            outer_optimizer(config, part.learning_rate),
+            constraint=distill.make_constraint(config.constraint),
+            spread=part.spread,
+        )
+        last = number == len(parts) - 1
+        state, _ = distill.train(
+            setup.keys["distil"] if last else jax.random.fold_in(setup.keys["distil"], number),
+            distiller,
+            goal.targets,
+            synthetic,
+            steps=part.steps,
+            batch_size=config.batch_size,
+            budget_seconds=config.budget_minutes and 60 * config.budget_minutes / len(parts),
+            anneal=ANNEALS[config.anneal],
+            callback=report,
+        )
+        return state
+
+    state = distil_part(0, synthetic)
+    for number in range(1, len(parts)):
+        state = distil_part(number, state.synthetic)
+    return state, history

@@ -78,7 +78,7 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
     """Text field=a,b,c -> the field and its values, of the type of the field's default."""
     name, _, values = text.partition("=")
     default = getattr(Config, name, None)
-    if not values or default is None or isinstance(default, tuple):
+    if not values or default is None or isinstance(default, tuple | bool):
         raise InvalidInputError(f"--vary takes setting=value,value,...; got {text!r}")
     try:
         return name, [type(default)(value) for value in values.split(",")]

@@ -23,12 +23,13 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "3x256, the papers' recipe": {},
     "ensembles of ten of those": {"ensemble": 10, "students": 3},
     "3x1024, the papers' recipe": {"hidden_sizes": WIDE, "students": 5},
+    "3x1024, centred": {"hidden_sizes": WIDE, "centred": True, "students": 5},
+    "3x256, centred": {"centred": True},
     "2x256, the papers' recipe": {"hidden_sizes": (256, 256)},
     "4x256, the papers' recipe": {"hidden_sizes": (256,) * 4},
     "3x256, Adam 0.001, 500 steps": ADAM,
     "ensembles of ten of those, Adam": {**ADAM, "ensemble": 10, "students": 3},
     "3x1024, Adam 0.001, 500 steps": {**ADAM, "hidden_sizes": WIDE, "students": 5},
-    "lazy MLP": {"student": "lazy_mlp", "students": 1},
     "kernel": {"student": "kernel", "students": 1},
 }
 
@@ -41,24 +42,19 @@ _KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from t
 
 
 def distilled(name: str, seed: str) -> tuple[pathlib.Path, float]:
-    """Folder of a set, made in two stages unless it exists, and the minutes of distillation."""
-    minutes, start = 0.0, None
-    for stage in ("warmup", "transfer"):
-        folder = pathlib.Path(_OUT.value) / f"{name}-{seed}-{stage}"
-        if not (folder / "results.json").exists():
-            given = {
-                **settings(name, _DATA.value),
-                "config": stage,
-                "seed": seed,
-                "curve_points": 0,
-                "out": folder,
-                **({} if start is None else {"start": start}),
-            }
-            options = [f"--{flag}={value}" for flag, value in given.items()]
-            subprocess.run([sys.executable, str(SCRIPT), *options], check=True)
-        minutes += json.loads((folder / "results.json").read_text())["seconds"]["distil"] / 60
-        start = folder / "distilled.npz"
-    return folder, minutes
+    """Folder of a set, made unless it exists, and the minutes of distillation."""
+    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
+    if not (folder / "results.json").exists():
+        given = {
+            **settings(name, _DATA.value),
+            "config": "transfer",
+            "seed": seed,
+            "curve_points": 0,
+            "out": folder,
+        }
+        options = [f"--{flag}={value}" for flag, value in given.items()]
+        subprocess.run([sys.executable, str(SCRIPT), *options], check=True)
+    return folder, json.loads((folder / "results.json").read_text())["seconds"]["distil"] / 60
 
 
 def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from obd_jax.distill.objectives import (
     pbc,
     sdw,
     weighted_squared_error,
+    weighted_variance,
     with_state_noise,
 )
 from obd_jax.distill.train import Callback, DivergedError, cosine_anneal, sample, train
@@ -48,5 +49,6 @@ __all__ = [
     "train",
     "uniform",
     "weighted_squared_error",
+    "weighted_variance",
     "with_state_noise",
 ]

@@ -27,6 +27,22 @@ def weighted_squared_error(predicted: Array, batch: Targets) -> Array:
     return jnp.mean(batch.weights[:, None] * jnp.square(predicted - batch.actions))
 
 
+def weighted_variance(predicted: Array, batch: Targets) -> Array:
+    """Variance of students: the part of their squared error that an average of them would not have.
+
+    Args:
+        predicted: [K, B, A] actions of K >= 2 students, each from its own initialisation.
+        batch: as in `weighted_squared_error`.
+
+    Returns:
+        Scalar, unbiased by Bessel's correction: mean over states and action dimensions of weight
+        times variance over students. Over initialisations, the error of one student is on average
+        that of infinitely many students' mean plus this.
+    """
+    variance = jnp.var(predicted, axis=0, ddof=1)
+    return jnp.mean(batch.weights[:, None] * variance)
+
+
 def dbc(data: OfflineData, normalizer: Normalizer) -> Targets:
     """Data-based cloning: match the data's own actions, every state alike."""
     return Targets(

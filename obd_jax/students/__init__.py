@@ -14,7 +14,6 @@ from obd_jax.students.kernels import (
     rbf,
     standard_ntk,
 )
-from obd_jax.students.lazy_mlp import LazyMLPRecipe, lazy_mlp
 from obd_jax.students.mlp import (
     CLONING_ERRORS,
     MLPRecipe,
@@ -34,7 +33,6 @@ __all__ = [
     "KernelParams",
     "KernelRecipe",
     "KernelSettings",
-    "LazyMLPRecipe",
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
@@ -43,7 +41,6 @@ __all__ = [
     "fields_of",
     "gram",
     "kernel",
-    "lazy_mlp",
     "make_kernel",
     "make_recipe",
     "matern",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,13 @@ def make_cloning_error(name: str) -> Callable[[Array, Array], Array]:
     return CLONING_ERRORS[name]
 
 
+class CentredParams(NamedTuple):
+    """Of a centred MLP student: the network as trained and as initialised."""
+
+    trained: Params
+    initial: Params
+
+
 def mlp(
     action_size: int,
     *,
@@ -48,18 +56,21 @@ def mlp(
     steps: int = 100,
     optimizer: optax.GradientTransformation,
     cloning_error: Callable[[Array, Array], Array] = action_error,
+    centred: bool = False,
     remat: bool = True,
 ) -> Student:
     """Student trained by full-batch behavioural cloning (Lei et al. 2024, section 5).
 
-    It acts by tanh of the network's output; neither training nor acting samples.
+    It acts by tanh of its output; neither training nor acting samples.
 
     Args:
         action_size: A.
         hidden_sizes: widths of the ReLU layers.
         steps: T, of training.
         optimizer: of the student (the inner optimiser).
-        cloning_error: (network's outputs before tanh [N, A], actions [N, A]) -> loss [].
+        cloning_error: (outputs before tanh [N, A], actions [N, A]) -> loss [].
+        centred: the output is the network's less what it was at initialisation (Chizat et al.
+            2019), so that all students start from zero and differ less; else the network's.
         remat: recompute each training step in the reverse pass instead of storing its
             activations; the meta-gradient is the same and memory is less.
 
@@ -80,11 +91,18 @@ def mlp(
         return jnp.asarray(network.apply(params, observations))
 
     def act(params: Params, observations: Array) -> Array:
+        if centred:
+            origin = outputs(params.initial, observations)
+            return jnp.tanh(outputs(params.trained, observations) - origin)
         return jnp.tanh(outputs(params, observations))
 
     def fit(key: Key, synthetic: SyntheticData) -> Params:
+        initial = networks.init_sequentially(network, key, synthetic.observations)
+        origin = outputs(initial, synthetic.observations) if centred else 0.0
+
         def loss(params: Params) -> Array:
-            return cloning_error(outputs(params, synthetic.observations), synthetic.actions)
+            learnt = outputs(params, synthetic.observations) - origin
+            return cloning_error(learnt, synthetic.actions)
 
         def step(carry, _):
             params, optimizer_state = carry
@@ -94,9 +112,8 @@ def mlp(
 
         if remat:
             step = jax.checkpoint(step)
-        params = networks.init_sequentially(network, key, synthetic.observations)
-        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
-        return params
+        (params, _), _ = jax.lax.scan(step, (initial, optimizer.init(initial)), length=steps)
+        return CentredParams(params, initial) if centred else params
 
     return Student(fit, act, advice="lower the outer or the inner learning rate")
 
@@ -111,6 +128,7 @@ class MLPRecipe:
     learning_rate: of the optimiser.
     momentum:      of the optimiser.
     cloning:       name of the loss, one of `CLONING_ERRORS`.
+    centred:       whether the output is the network's less what it was at initialisation.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -119,6 +137,7 @@ class MLPRecipe:
     learning_rate: float
     momentum: float
     cloning: str
+    centred: bool = False
 
     def student(self, action_size: int, remat: bool = True) -> Student:
         """The student that follows this recipe."""
@@ -129,5 +148,6 @@ class MLPRecipe:
             steps=self.steps,
             optimizer=optimizer,
             cloning_error=make_cloning_error(self.cloning),
+            centred=self.centred,
             remat=remat,
         )

@@ -247,26 +247,63 @@ def test_a_step_that_is_not_finite_keeps_the_last_good_set():
         np.testing.assert_array_equal(kept, old)
 
 
-def test_several_students_share_the_weighted_sum_of_their_losses():
+def one_step(student, synthetic, batch, **options):
+    distiller = distill.distiller(student, optax.sgd(1.0), **options)
+    return jax.jit(distiller.update)(distiller.init(jax.random.key(0), synthetic), batch)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_a_step_for_two_students_is_that_of_their_common_error_and_a_share_of_their_variance(
+    spread,
+):
     synthetic, batch = make_problem()
-    members = [
-        students.kernel(students.ntk(), students.KernelSettings(depth=1)),
-        students.lazy_mlp(depth=1, steps=3, learning_rate=0.1),
-    ]
-    steps = []
-    for student in (*members, [(0.5, members[0]), (2.0, members[1])]):
-        distiller = distill.distiller(student, optax.sgd(1.0))
-        state = distiller.init(jax.random.key(0), synthetic)
-        after, metrics = jax.jit(distiller.update)(state, batch)
-        step = jax.tree.map(lambda new, old: new - old, after.synthetic, state.synthetic)
-        steps.append((metrics["loss"], step))
-    expected = jax.tree.map(lambda a, b: 0.5 * a + 2.0 * b, steps[0], steps[1])
-    for actual, wanted in zip(*map(jax.tree.leaves, (steps[2], expected)), strict=True):
-        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-6)
-    assert "raise the ridge" in distiller.advice
-    assert "inner learning rate" in distiller.advice
+    student = make_student(optax.sgd(0.1, momentum=0.9))
+    after, metrics = one_step(student, synthetic, batch, spread=spread)
+    keys = jax.random.split(jax.random.key(0), 3)[1:]
+
+    def loss(synthetic):
+        first, second = (
+            student.act(student.fit(key, synthetic), batch.observations) - batch.actions
+            for key in keys
+        )
+        # The product of two independent errors is on average the square of the common one.
+        each = first * second + spread * jnp.square(first - second) / 2
+        return jnp.mean(batch.weights[:, None] * each)
+
+    value, gradient = jax.value_and_grad(loss)(synthetic)
+    np.testing.assert_allclose(metrics["loss"], value, rtol=1e-4)
+    expected = jax.tree.map(lambda array, slope: array - slope, synthetic, gradient)
+    for found, wanted in zip(after.synthetic, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_no_student_is_refused():
-    with pytest.raises(InvalidInputError, match="at least one student"):
-        distill.distiller([], optax.sgd(1.0))
+def test_without_spread_the_loss_is_on_average_that_of_many_students_mean():
+    synthetic, batch = make_problem()
+    # Students that clone nothing but their own noise around the pairs' mean action.
+    student = Student(
+        fit=lambda key, pairs: pairs.actions.mean(axis=0) + jax.random.normal(key, (A,)),
+        act=lambda params, observations: jnp.broadcast_to(params, (len(observations), A)),
+    )
+    distiller = distill.distiller(student, optax.sgd(0.0), spread=0.0)
+
+    def loss(key):
+        return distiller.update(distiller.init(key, synthetic), batch)[1]["loss"]
+
+    losses = jax.jit(jax.vmap(loss))(jax.random.split(jax.random.key(0), 20_000))
+    error = synthetic.actions.mean(axis=0)[None, :] - batch.actions
+    expected = float(jnp.mean(batch.weights[:, None] * jnp.square(error)))
+    assert float(losses.mean()) == pytest.approx(
+        expected, abs=5 * float(losses.std()) / 20_000**0.5
+    )
+
+
+@pytest.mark.parametrize("spread", [-0.1, 1.1, np.nan])
+def test_a_spread_out_of_range_is_refused(spread):
+    with pytest.raises(InvalidInputError, match=r"spread must be in \[0, 1\]"):
+        distill.distiller(make_student(optax.sgd(0.1)), optax.sgd(1.0), spread=spread)
+
+
+def test_a_student_without_variance_has_no_spread():
+    student = students.kernel(students.ntk(), students.KernelSettings(depth=1))
+    with pytest.raises(InvalidInputError, match="closed form"):
+        distill.distiller(student, optax.sgd(1.0), spread=0.5)

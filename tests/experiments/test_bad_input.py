@@ -139,7 +139,7 @@ OPTIONS = {
         {"student": "mlp", "inner_optimizer": "lamb"},
         ["'lamb'", "sgd, nesterov, adam"],
     ),
-    "unknown student": ({"student": "tree"}, ["'tree'", "kernel, mlp, random_features, lazy_mlp"]),
+    "unknown student": ({"student": "tree"}, ["'tree'", "kernel, mlp, random_features"]),
     "unknown kernel": ({"kernel": "cosine"}, ["'cosine'", "ntk, standard_ntk, nngp"]),
     "no depth": ({"depth": 0}, ["depth", "out of range", "0"]),
     "negative ridge": ({"ridge": -1e-3}, ["ridge", "out of range", "-0.001"]),
@@ -157,7 +157,23 @@ OPTIONS = {
         {"objective": "dbc", "state_noise": 0.1},
         ["--state_noise", "teacher", "dbc"],
     ),
-    "linear MLP beside a kernel": ({"lazy_weight": 0.5}, ["--lazy_weight", "--student=mlp"]),
+    "narrow networks for a kernel student": (
+        {"narrow_widths": (8,), "narrow_steps": (5,)},
+        ["--narrow_widths", "--student=mlp"],
+    ),
+    "spread above 1": ({"narrow_spread": 1.5}, ["--narrow_spread", "[0, 1]", "1.5"]),
+    "width without steps": (
+        {"student": "mlp", "narrow_widths": (8,)},
+        ["--narrow_widths", "--narrow_steps", "as many", "(8,)", "()"],
+    ),
+    "width of zero": (
+        {"student": "mlp", "narrow_widths": (0,), "narrow_steps": (5,)},
+        ["--narrow_widths", "positive", "(0,)"],
+    ),
+    "narrow network that is not": (
+        {"student": "mlp", "narrow_widths": (256,), "narrow_steps": (5,)},
+        ["--narrow_widths", "below", "(256,)"],
+    ),
     "negative noise": ({"state_noise": -0.1}, ["--state_noise", "not be negative", "-0.1"]),
     "missing start": ({"start": "/absent.npz"}, ["no distilled set", "/absent.npz"]),
     "N = 0": ({"pairs": 0}, ["at least 1", "got 0"]),

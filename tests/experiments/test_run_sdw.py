@@ -10,11 +10,11 @@ import pytest
 import run_sdw
 import scoring
 import setup_run
-from config import Config, preset
+from config import Config, preset, stages
 from jax.experimental.compilation_cache import compilation_cache
 
 from obd_jax import artefacts, distill, evaluation, students
-from obd_jax.types import InvalidInputError
+from obd_jax.types import InvalidInputError, SyntheticData
 
 ROWS = ("synthetic", "random_real", "data", "teacher")
 TINY = Config(
@@ -241,6 +241,7 @@ def test_a_set_may_be_scored_with_another_student_than_its_own(finished_kernel, 
         "learning_rate": Config.inner_learning_rate,
         "momentum": Config.inner_momentum,
         "cloning": "presquash",
+        "centred": False,
         "ensemble": 1,
     }
 
@@ -308,17 +309,50 @@ def test_a_run_may_start_from_a_distilled_set(quick):
     assert results["provenance"]["start"] == {"name": str(path), "sha256": artefacts.sha256(path)}
 
 
-def test_noise_on_states_and_the_linear_student_take_part(quick):
-    losses = {
-        name: quick(**changes)[0]["loss"]
-        for name, changes in {
-            "plain": {},
-            "noise": {"state_noise": 0.3},
-            "lazy": {"lazy_weight": 0.5},
-        }.items()
-    }
-    assert losses["noise"] != losses["plain"]
-    assert losses["lazy"] > losses["plain"]  # A second loss is added.
+def test_noise_on_states_takes_part(quick):
+    assert quick(state_noise=0.3)[0]["loss"] != quick()[0]["loss"]
+
+
+def test_narrow_students_stand_in_first(quick):
+    changes = {"narrow_widths": (2, 4), "narrow_steps": (20, 10), "curve_points": 3}
+    results, distilled = quick(**changes)
+    metrics = lines_of(quick.folder / "metrics.jsonl")
+    losses = [record for record in metrics if "loss" in record]
+    assert [record["step"] for record in losses] == [10, 20, 30, 40, 42]
+    assert results["outer_steps"] == 42
+    seconds, progress = ([record[name] for record in losses] for name in ("seconds", "progress"))
+    assert seconds == sorted(seconds)
+    np.testing.assert_allclose(progress, [1 / 6, 1 / 3, 2 / 3, (2 + 10 / 12) / 3, 1.0])
+    assert [r["step"] for r in metrics if "return" in r] == [0, 20, 30, 42]
+    assert distilled.card["student"]["hidden_sizes"] == [8]
+    assert not distilled.card["student"]["centred"]
+
+
+def test_narrow_students_are_centred_and_their_variance_counts_less():
+    config = dataclasses.replace(
+        TINY,
+        hidden_sizes=(8, 8),
+        narrow_widths=(2,),
+        narrow_steps=(5,),
+        outer_learning_rate=0.1,
+    )
+    narrow, own = stages(config, 2)
+    assert (narrow.steps, own.steps) == (5, 12)
+    assert narrow.spread == Config.narrow_spread < 1
+    assert narrow.learning_rate == pytest.approx(0.1 * 2)
+    assert (own.spread, own.learning_rate) == (1.0, 0.1)
+    pairs = SyntheticData(np.ones((3, 4), np.float32), np.zeros((3, 2), np.float32))
+    params = narrow.student.fit(jax.random.key(0), pairs)
+    assert [leaf.shape for leaf in jax.tree.leaves(params.trained)] == [
+        (2,),
+        (4, 2),
+        (2,),
+        (2, 2),
+        (2,),
+        (2, 2),
+    ]
+    # The pairs ask for the action zero, from which a centred student starts.
+    np.testing.assert_array_equal(narrow.student.act(params, pairs.observations), 0.0)
 
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
@@ -390,10 +424,9 @@ def test_the_paper_preset_is_the_papers_setting():
     assert {name: getattr(paper, name) for name in expected} == expected
 
 
-def test_the_transfer_presets_are_for_the_papers_students():
-    paper, warmup, transfer = (
-        Config(**preset(name, "kernel", "av_pbc", "walker2d"))
-        for name in ("paper", "warmup", "transfer")
+def test_the_transfer_preset_is_for_the_papers_students():
+    paper, transfer = (
+        Config(**preset(name, "kernel", "av_pbc", "walker2d")) for name in ("paper", "transfer")
     )
     for name in (
         "student",
@@ -404,8 +437,9 @@ def test_the_transfer_presets_are_for_the_papers_students():
         "inner_momentum",
         "cloning",
     ):
-        assert getattr(transfer, name) == getattr(warmup, name) == getattr(paper, name), name
-    assert min(warmup.state_noise, transfer.state_noise, transfer.lazy_weight) > 0
+        assert getattr(transfer, name) == getattr(paper, name), name
+    assert transfer.state_noise > 0
+    assert transfer.narrow_widths
 
 
 def test_a_student_brings_its_outer_settings():

@@ -64,7 +64,7 @@ def test_values_have_the_type_of_their_setting(text, expected):
     assert sweep.parse_vary(text) == expected
 
 
-@pytest.mark.parametrize("text", ["ridge", "ridge=", "depht=3", "hidden_sizes=3"])
+@pytest.mark.parametrize("text", ["ridge", "ridge=", "depht=3", "hidden_sizes=3", "centred=true"])
 def test_what_is_no_setting_is_refused(text):
     with pytest.raises(InvalidInputError, match="takes setting=value"):
         sweep.parse_vary(text)

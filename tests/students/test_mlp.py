@@ -74,6 +74,31 @@ def test_actions_are_bounded_and_act_row_by_row(batch):
     np.testing.assert_allclose(actions.reshape(-1, A), rows, rtol=1e-5, atol=1e-6)
 
 
+def test_a_centred_student_starts_from_zero_and_fits_its_pairs():
+    pairs = make_pairs()
+    recipe = dataclasses.replace(RECIPE, hidden_sizes=(32, 32), centred=True, steps=300)
+    student = recipe.student(A)
+    params = jax.jit(student.fit)(jax.random.key(1), pairs)
+    error = jnp.square(student.act(params, pairs.observations) - pairs.actions).mean()
+    assert error < 1e-4
+    untrained = params._replace(trained=params.initial)
+    np.testing.assert_array_equal(student.act(untrained, pairs.observations), 0.0)
+
+
+def test_centred_students_differ_less_than_others():
+    pairs, states = make_pairs(), jax.random.normal(jax.random.key(3), (50, D))
+
+    def variance(centred):
+        student = dataclasses.replace(RECIPE, hidden_sizes=(32, 32), centred=centred).student(A)
+
+        def act(key):
+            return student.act(student.fit(key, pairs), states)
+
+        return jnp.var(jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(0), 20)), 0).mean()
+
+    assert variance(True) < 0.9 * variance(False)
+
+
 def test_the_recipe_is_the_student_it_describes():
     pairs = make_pairs()
     direct = students.mlp(
