@@ -59,24 +59,27 @@ class Config:
 
     student: str = field("kernel", f"One of {', '.join(students.RECIPES)}.")
     kernel: str = field("ntk", f"Kernel student: one of {', '.join(students.KERNELS)}.")
-    depth: int = field(3, "Kernel student: hidden layers of the network behind the kernel.")
+    depth: int = field(3, "Kernel and lazy MLP: hidden layers of the network behind the kernel.")
     bias_scale: float = field(0.3, "Kernel student: deviation of that network's biases.")
     length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
     ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
     hidden_sizes: tuple[int, ...] = field(
         (256, 256, 256), "MLP student and random features: widths of the layers."
     )
-    inner_steps: int = field(100, "MLP student: T, training steps.")
+    inner_steps: int = field(100, "MLP and lazy MLP: T, training steps.")
     inner_optimizer: str = field("sgd", f"MLP student: one of {', '.join(optimizers.OPTIMIZERS)}.")
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    inner_learning_rate: float = field(0.016, "MLP student: learning rate.")
-    inner_momentum: float = field(0.95, "MLP student: momentum.")
+    inner_learning_rate: float = field(0.016, "MLP and lazy MLP: learning rate.")
+    inner_momentum: float = field(0.95, "MLP and lazy MLP: momentum.")
     cloning: str = field(
-        "presquash", f"MLP student: loss, one of {', '.join(students.CLONING_ERRORS)}."
+        "presquash", f"MLP and lazy MLP: loss, one of {', '.join(students.CLONING_ERRORS)}."
     )
 
     centred: bool = field(
         False, "MLP student: its output is the network's less what it was at initialisation."
+    )
+    lazy_weight: float = field(
+        0.0, "MLP student trained by sgd: weight of its linear approximation in the objective."
     )
     narrow_widths: tuple[int, ...] = field(
         (),
@@ -84,7 +87,7 @@ class Config:
     )
     narrow_steps: tuple[int, ...] = field((), "Outer steps for each of --narrow_widths.")
     narrow_spread: float = field(
-        0.15, "What the variance over initialisations counts for them; 1: all of it."
+        0.4, "What the variance over initialisations counts for them; 1: all of it."
     )
 
     outer_optimizer: str = field("adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.")
@@ -136,8 +139,9 @@ def preset(name: str, student: str, objective: str, environment: str) -> dict[st
         return {
             **PAPER_STUDENT,
             "state_noise": 0.15,
+            "lazy_weight": 1.0,
             "narrow_widths": (64, 128),
-            "narrow_steps": (2300, 700),
+            "narrow_steps": (2000, 600),
             "outer_learning_rate": 0.015,
             "clip_norm": 1.0,
             "outer_steps": 200,
@@ -173,15 +177,15 @@ def recipe(config: Config) -> students.Recipe:
 
 
 class Stage(NamedTuple):
-    """A part of distillation, with one student.
+    """A part of distillation, with the same students.
 
-    student:       trained at every step.
+    students:      trained at every step, with their weights.
     spread:        what the student's variance counts.
     steps:         outer steps.
     learning_rate: of the set.
     """
 
-    student: Student
+    students: list[tuple[float, Student]]
     spread: float
     steps: int
     learning_rate: float
@@ -196,6 +200,16 @@ def stages(config: Config, action_size: int) -> list[Stage]:
     root of the width.
     """
     own = recipe(config)
+    beside: list[tuple[float, Student]] = []
+    if config.lazy_weight > 0:
+        lazy = students.LazyMLPRecipe(
+            depth=len(config.hidden_sizes),
+            steps=config.inner_steps,
+            learning_rate=config.inner_learning_rate,
+            momentum=config.inner_momentum,
+            cloning=config.cloning,
+        )
+        beside.append((config.lazy_weight, lazy.student(action_size)))
     found = []
     for width, steps in zip(config.narrow_widths, config.narrow_steps, strict=True):
         assert isinstance(own, students.MLPRecipe)
@@ -203,10 +217,10 @@ def stages(config: Config, action_size: int) -> list[Stage]:
             own, hidden_sizes=(width,) * len(own.hidden_sizes), centred=True
         )
         learning_rate = config.outer_learning_rate * (max(own.hidden_sizes) / width) ** 0.5
-        student = narrow.student(action_size)
-        found.append(Stage(student, config.narrow_spread, steps, learning_rate))
-    student = own.student(action_size)
-    return [*found, Stage(student, 1.0, config.outer_steps, config.outer_learning_rate)]
+        members = [(1.0, narrow.student(action_size)), *beside]
+        found.append(Stage(members, config.narrow_spread, steps, learning_rate))
+    members = [(1.0, own.student(action_size)), *beside]
+    return [*found, Stage(members, 1.0, config.outer_steps, config.outer_learning_rate)]
 
 
 def check(config: Config) -> None:
@@ -214,7 +228,7 @@ def check(config: Config) -> None:
     for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "clip_norm", "curve_points", "state_noise"):
+    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"):
         if not getattr(config, name) >= 0:
             raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
     for name in ("budget_minutes", "value_scale"):
@@ -224,6 +238,8 @@ def check(config: Config) -> None:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if config.state_noise > 0 and config.objective == "dbc":
         raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
+    if config.lazy_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
+        raise InvalidInputError("--lazy_weight needs --student=mlp and --inner_optimizer=sgd")
     if config.student != "mlp" and config.narrow_widths:
         raise InvalidInputError("--narrow_widths needs --student=mlp")
     if not 0 <= config.narrow_spread <= 1:

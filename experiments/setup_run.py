@@ -231,7 +231,7 @@ def distil(
                 callback(state, history[-1])
 
         distiller = distill.distiller(
-            part.student,
+            part.students,
             outer_optimizer(config, part.learning_rate),
             constraint=distill.make_constraint(config.constraint),
             spread=part.spread,

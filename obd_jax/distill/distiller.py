@@ -1,6 +1,6 @@
 """One step of distillation: the meta-gradient through a student's training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -48,7 +48,7 @@ class Distiller(NamedTuple):
 
 
 def distiller(
-    student: Student,
+    student: Student | Sequence[tuple[float, Student]],
     optimizer: optax.GradientTransformation,
     loss: Loss = weighted_squared_error,
     constraint: Constraint | None = None,
@@ -59,31 +59,31 @@ def distiller(
     Minimises E over initialisations of loss(student trained on the set, real states) by
     the exact gradient through the whole training run (Lei et al. 2024, equation 2).
 
-    With a spread s below 1, two students are trained at every step and the share 1 - s of their
-    variance is taken off the mean of their losses. What is minimised is then the error of the
-    students' common part and s of their variance: s = 1 / k is for ensembles of k, and, as the
+    With a spread s below 1, a student is trained twice at every step and the share 1 - s of the
+    two's variance is taken off the mean of their losses. What is minimised is then the error of
+    the students' common part and s of their variance: s = 1 / k is for ensembles of k, and, as the
     variance of a network goes with its inverse width, narrow students stand in for wide ones.
 
     Args:
-        student: trained afresh, from a new key, at every step.
+        student: trained afresh, from a new key, at every step; of several (weight, student)
+            the weighted sum of losses is minimised, so that one set serves them all.
         optimizer: of the synthetic set (the outer optimiser).
         loss: (student's actions [B, A], batch) -> scalar; a squared error unless spread is 1.
         constraint: on the synthetic actions; None leaves them free.
-        spread: in [0, 1], what the variance over initialisations counts.
+        spread: in [0, 1], what the variance over initialisations counts; that of students in
+            closed form is zero.
 
     Returns:
         The distiller.
 
     Raises:
-        InvalidInputError: spread out of range, or below 1 with a student that has no variance.
+        InvalidInputError: no student, or spread out of range.
     """
     if not 0 <= spread <= 1:
         raise InvalidInputError(f"spread must be in [0, 1], got {spread}")
-    if spread < 1 and student.deterministic:
-        raise InvalidInputError(
-            f"a student in closed form has no variance over initialisations: spread must be 1, "
-            f"got {spread}"
-        )
+    members = [(1.0, student)] if isinstance(student, Student) else list(student)
+    if not members:
+        raise InvalidInputError("a distiller needs at least one student")
     encode, decode, project = free() if constraint is None else constraint
 
     def init(key: Key, synthetic: SyntheticData) -> DistillerState:
@@ -97,19 +97,25 @@ def distiller(
         )
 
     def update(state: DistillerState, batch: Targets, step_scale: Array | float = 1.0):
-        key, *student_keys = jax.random.split(state.key, 2 if spread == 1 else 3)
+        key, *student_keys = jax.random.split(state.key, len(members) + 1)
 
-        def outer_loss(coordinates: SyntheticData) -> Array:
-            synthetic = decode(coordinates)
-
+        def loss_of(student: Student, key: Key, synthetic: SyntheticData) -> Array:
             def act(key: Key) -> Array:
                 return student.act(student.fit(key, synthetic), batch.observations)
 
-            if spread == 1:
-                return loss(act(student_keys[0]), batch)
-            predicted = jax.vmap(act)(jnp.stack(student_keys))
+            if spread == 1 or student.deterministic:
+                return loss(act(key), batch)
+            predicted = jax.vmap(act)(jax.random.split(key))
             mean_loss = jnp.mean(jax.vmap(loss, in_axes=(0, None))(predicted, batch))
             return mean_loss - (1 - spread) * weighted_variance(predicted, batch)
+
+        def outer_loss(coordinates: SyntheticData) -> Array:
+            synthetic = decode(coordinates)
+            losses = [
+                weight * loss_of(member, key, synthetic)
+                for (weight, member), key in zip(members, student_keys, strict=True)
+            ]
+            return jnp.sum(jnp.stack(losses))
 
         value, gradient = jax.value_and_grad(outer_loss)(state.coordinates)
         gradient_norm = optax.tree.norm(gradient)
@@ -131,4 +137,5 @@ def distiller(
         )
         return state, metrics
 
-    return Distiller(init, update, student.advice)
+    advice = ", or ".join(dict.fromkeys(member.advice for _, member in members))
+    return Distiller(init, update, advice)

@@ -14,6 +14,7 @@ from obd_jax.students.kernels import (
     rbf,
     standard_ntk,
 )
+from obd_jax.students.lazy_mlp import LazyMLPRecipe, lazy_mlp
 from obd_jax.students.mlp import (
     CLONING_ERRORS,
     MLPRecipe,
@@ -33,6 +34,7 @@ __all__ = [
     "KernelParams",
     "KernelRecipe",
     "KernelSettings",
+    "LazyMLPRecipe",
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
@@ -41,6 +43,7 @@ __all__ = [
     "fields_of",
     "gram",
     "kernel",
+    "lazy_mlp",
     "make_kernel",
     "make_recipe",
     "matern",

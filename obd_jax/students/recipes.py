@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from obd_jax.students.kernel import KernelRecipe
+from obd_jax.students.lazy_mlp import LazyMLPRecipe
 from obd_jax.students.mlp import MLPRecipe
 from obd_jax.students.random_features import RandomFeaturesRecipe
 from obd_jax.types import InvalidInputError, Student
@@ -21,6 +22,7 @@ RECIPES: dict[str, type[Any]] = {
     "kernel": KernelRecipe,
     "mlp": MLPRecipe,
     "random_features": RandomFeaturesRecipe,
+    "lazy_mlp": LazyMLPRecipe,
 }
 
 

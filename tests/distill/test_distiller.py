@@ -259,7 +259,7 @@ def test_a_step_for_two_students_is_that_of_their_common_error_and_a_share_of_th
     synthetic, batch = make_problem()
     student = make_student(optax.sgd(0.1, momentum=0.9))
     after, metrics = one_step(student, synthetic, batch, spread=spread)
-    keys = jax.random.split(jax.random.key(0), 3)[1:]
+    keys = jax.random.split(jax.random.split(jax.random.key(0))[1])
 
     def loss(synthetic):
         first, second = (
@@ -303,7 +303,27 @@ def test_a_spread_out_of_range_is_refused(spread):
         distill.distiller(make_student(optax.sgd(0.1)), optax.sgd(1.0), spread=spread)
 
 
-def test_a_student_without_variance_has_no_spread():
-    student = students.kernel(students.ntk(), students.KernelSettings(depth=1))
-    with pytest.raises(InvalidInputError, match="closed form"):
-        distill.distiller(student, optax.sgd(1.0), spread=0.5)
+def test_several_students_share_the_weighted_sum_of_their_losses():
+    synthetic, batch = make_problem()
+    members = [
+        students.kernel(students.ntk(), students.KernelSettings(depth=1)),
+        students.lazy_mlp(depth=1, steps=3, learning_rate=0.1),
+    ]
+    steps = []
+    for student in (*members, [(0.5, members[0]), (2.0, members[1])]):
+        # Students in closed form have no variance, and so no spread.
+        distiller = distill.distiller(student, optax.sgd(1.0), spread=0.3)
+        state = distiller.init(jax.random.key(0), synthetic)
+        after, metrics = jax.jit(distiller.update)(state, batch)
+        step = jax.tree.map(lambda new, old: new - old, after.synthetic, state.synthetic)
+        steps.append((metrics["loss"], step))
+    expected = jax.tree.map(lambda a, b: 0.5 * a + 2.0 * b, steps[0], steps[1])
+    for actual, wanted in zip(*map(jax.tree.leaves, (steps[2], expected)), strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-6)
+    assert "raise the ridge" in distiller.advice
+    assert "inner learning rate" in distiller.advice
+
+
+def test_no_student_is_refused():
+    with pytest.raises(InvalidInputError, match="at least one student"):
+        distill.distiller([], optax.sgd(1.0))

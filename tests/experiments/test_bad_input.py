@@ -139,7 +139,7 @@ OPTIONS = {
         {"student": "mlp", "inner_optimizer": "lamb"},
         ["'lamb'", "sgd, nesterov, adam"],
     ),
-    "unknown student": ({"student": "tree"}, ["'tree'", "kernel, mlp, random_features"]),
+    "unknown student": ({"student": "tree"}, ["'tree'", "kernel, mlp, random_features, lazy_mlp"]),
     "unknown kernel": ({"kernel": "cosine"}, ["'cosine'", "ntk, standard_ntk, nngp"]),
     "no depth": ({"depth": 0}, ["depth", "out of range", "0"]),
     "negative ridge": ({"ridge": -1e-3}, ["ridge", "out of range", "-0.001"]),
@@ -157,6 +157,7 @@ OPTIONS = {
         {"objective": "dbc", "state_noise": 0.1},
         ["--state_noise", "teacher", "dbc"],
     ),
+    "linear MLP beside a kernel": ({"lazy_weight": 0.5}, ["--lazy_weight", "--student=mlp"]),
     "narrow networks for a kernel student": (
         {"narrow_widths": (8,), "narrow_steps": (5,)},
         ["--narrow_widths", "--student=mlp"],

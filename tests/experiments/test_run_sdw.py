@@ -309,8 +309,17 @@ def test_a_run_may_start_from_a_distilled_set(quick):
     assert results["provenance"]["start"] == {"name": str(path), "sha256": artefacts.sha256(path)}
 
 
-def test_noise_on_states_takes_part(quick):
-    assert quick(state_noise=0.3)[0]["loss"] != quick()[0]["loss"]
+def test_noise_on_states_and_the_linear_student_take_part(quick):
+    losses = {
+        name: quick(**changes)[0]["loss"]
+        for name, changes in {
+            "plain": {},
+            "noise": {"state_noise": 0.3},
+            "lazy": {"lazy_weight": 0.5},
+        }.items()
+    }
+    assert losses["noise"] != losses["plain"]
+    assert losses["lazy"] > losses["plain"]  # A second loss is added.
 
 
 def test_narrow_students_stand_in_first(quick):
@@ -334,6 +343,7 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
         hidden_sizes=(8, 8),
         narrow_widths=(2,),
         narrow_steps=(5,),
+        lazy_weight=2.0,
         outer_learning_rate=0.1,
     )
     narrow, own = stages(config, 2)
@@ -342,7 +352,10 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
     assert narrow.learning_rate == pytest.approx(0.1 * 2)
     assert (own.spread, own.learning_rate) == (1.0, 0.1)
     pairs = SyntheticData(np.ones((3, 4), np.float32), np.zeros((3, 2), np.float32))
-    params = narrow.student.fit(jax.random.key(0), pairs)
+    (weight, student), (lazy_weight, lazy) = narrow.students
+    assert (weight, lazy_weight) == (1.0, 2.0)
+    assert lazy.deterministic
+    params = student.fit(jax.random.key(0), pairs)
     assert [leaf.shape for leaf in jax.tree.leaves(params.trained)] == [
         (2,),
         (4, 2),
@@ -352,7 +365,7 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
         (2, 2),
     ]
     # The pairs ask for the action zero, from which a centred student starts.
-    np.testing.assert_array_equal(narrow.student.act(params, pairs.observations), 0.0)
+    np.testing.assert_array_equal(student.act(params, pairs.observations), 0.0)
 
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
@@ -438,7 +451,7 @@ def test_the_transfer_preset_is_for_the_papers_students():
         "cloning",
     ):
         assert getattr(transfer, name) == getattr(paper, name), name
-    assert transfer.state_noise > 0
+    assert min(transfer.state_noise, transfer.lazy_weight) > 0
     assert transfer.narrow_widths
 
 

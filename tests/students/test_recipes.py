@@ -14,6 +14,7 @@ RECIPES = {
     "kernel": students.KernelRecipe("nngp", 2, 0.1, 1e-2, 2.0),
     "mlp": students.MLPRecipe((8, 8), 5, "sgd", 0.1, 0.9, "presquash"),
     "random_features": students.RandomFeaturesRecipe((16,), 1e-2),
+    "lazy_mlp": students.LazyMLPRecipe(2, 5, 0.1, 0.9, "action"),
 }
 N, D, A = 6, 3, 2
 
@@ -66,7 +67,9 @@ def test_an_empty_ensemble_is_refused():
 
 
 def test_an_unknown_student_is_refused_with_those_known():
-    with pytest.raises(InvalidInputError, match="'tree'; known: kernel, mlp, random_features"):
+    with pytest.raises(
+        InvalidInputError, match="'tree'; known: kernel, mlp, random_features, lazy_mlp"
+    ):
         students.make_recipe("tree", {})
 
 
