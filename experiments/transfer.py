@@ -25,6 +25,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "3x1024, the papers' recipe": {"hidden_sizes": WIDE, "students": 5},
     "3x1024, centred": {"hidden_sizes": WIDE, "centred": True, "students": 5},
     "3x256, centred": {"centred": True},
+    "ensembles of ten of those, centred": {"centred": True, "ensemble": 10, "students": 3},
     "2x256, the papers' recipe": {"hidden_sizes": (256, 256)},
     "4x256, the papers' recipe": {"hidden_sizes": (256,) * 4},
     "3x256, Adam 0.001, 500 steps": ADAM,
