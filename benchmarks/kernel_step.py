@@ -146,7 +146,8 @@ def main(_) -> None:
         print(json.dumps({"steps": steps, "acting": acts}))
         return
     print(f"one outer step, kernel of depth {_DEPTH.value}\n{table(steps)}")
-    print(f"\none action of ten students in each of their environments\n{table(acts)}")
+    if acts:
+        print(f"\none action of ten students in each of their environments\n{table(acts)}")
 
 
 if __name__ == "__main__":
