@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,12 +63,13 @@ def load(path: str | os.PathLike) -> BehaviorPolicy:
         InvalidInputError: no such file, or not a policy.
     """
     try:
-        with np.load(path) as file:
+        # Opened here: NumPy does not close a file that it finds damaged.
+        with open(path, "rb") as content, np.load(content) as file:
             layers = len(file.files) // 2
             read = [
                 tuple(file[f"{kind}_{i}"].astype(np.float32) for i in range(layers))
                 for kind in ("kernel", "bias")
             ]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{os.fspath(path)}: not a behaviour policy: {error}") from error
     return BehaviorPolicy(*read)

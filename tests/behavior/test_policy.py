@@ -46,6 +46,9 @@ def test_a_policy_survives_its_file_in_half_precision(tmp_path):
 def test_a_file_that_holds_no_policy_is_refused(tmp_path):
     (tmp_path / "text.npz").write_text("nothing")
     np.savez(tmp_path / "other.npz", a=np.zeros(2), b=np.zeros(2))
-    for name in ("absent.npz", "text.npz", "other.npz"):
+    behavior.save(tmp_path / "whole.npz", make_policy()[0])
+    content = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "truncated.npz").write_bytes(content[: len(content) // 2])
+    for name in ("absent.npz", "text.npz", "other.npz", "truncated.npz"):
         with pytest.raises(InvalidInputError, match=rf"{name}: not a behaviour policy"):
             behavior.load(tmp_path / name)
