@@ -3,7 +3,6 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SHARED := ../shared/data
 STAMP := $(VENV)/.installed
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 
@@ -16,17 +15,9 @@ $(STAMP): requirements.txt setup.py
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
-# The main job: on real rollouts where they are at hand, else on the toy task of the package.
-ifneq ($(wildcard $(SHARED)/calql_rollouts/hopper-medium.hdf5),)
-JOB := --dataset_path=$(SHARED)/calql_rollouts/hopper-medium.hdf5 --env=hopper \
-	--teacher=$(SHARED)/obd_calql/Cal-QL-hopper-medium-v2.pt \
-	--teacher_stats=$(SHARED)/d4rl_stats.json --teacher_stats_key=hopper-medium-v2
-else
-JOB := --dataset=toy
-endif
-
+# The main job on data recorded from the policies of the package; needs no network.
 run: venv
-	$(BIN)/python experiments/run_sdw.py $(JOB) --out=$(OUT)
+	$(BIN)/python experiments/run_sdw.py --dataset=walker2d-medium-expert --out=$(OUT)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from obd_jax import density, distill, optimizers, students
+from obd_jax import data, density, distill, optimizers, students
 from obd_jax.command_line import field
 from obd_jax.types import InvalidInputError, Student
 
@@ -24,21 +24,38 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 PRESETS = ("default", "paper", "transfer")
 
+# The teacher that is the package's own.
+BEHAVIOR = "behavior"
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that defines a run; each field is a flag of the same name."""
 
-    out: str | None = field(None, "Run folder, new or empty. Required.")
-    dataset: str | None = field(None, "Data set by name: walker2d-medium-expert ..., or toy.")
-    dataset_path: str | None = field(None, "HDF5 file in D4RL layout, in place of --dataset.")
-    env: str | None = field(None, "Environment that --dataset_path was recorded in.")
-    teacher: str | None = field(None, "Released Cal-QL checkpoint (.pt).")
+    out: str | None = field(None, "Run folder, new or empty; absent: runs/ and the time.")
+    dataset: str | None = field(
+        None, "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy."
+    )
+    source: str = field("auto", f"Of --dataset: one of {', '.join(data.SOURCES)}.")
+    data_rows: int | None = field(None, "Rows of embedded data; absent: as many as D4RL has.")
+    dataset_path: str | None = field(None, "HDF5 (D4RL layout) or npz file, not with --dataset.")
+    env: str | None = field(
+        None, "Environment, by name or Gymnasium's id; absent: the one the data set names."
+    )
+    teacher: str | None = field(
+        None,
+        f"Released Cal-QL checkpoint (.pt), or {BEHAVIOR}: the package's expert of the "
+        "environment, the default for embedded data.",
+    )
     teacher_stats: str | None = field(None, "JSON file with the teacher's state mean and std.")
     teacher_stats_key: str | None = field(None, "Entry of --teacher_stats.")
     seed: int = field(0, "Seed of everything random.")
 
-    objective: str = field("av_pbc", f"One of {', '.join(distill.OBJECTIVES)}.")
+    objective: str | None = field(
+        None,
+        f"One of {', '.join(distill.OBJECTIVES)}; absent: av_pbc, or pbc where the teacher has no "
+        "critic.",
+    )
     value_scale: float | None = field(None, "Av-PBC weight per unit of q; absent: mean weight 1.")
     density: str = field("maf", f"State density: one of {', '.join(density.DENSITIES)}.")
     density_epochs: int = field(10, "Passes over the data when fitting the density.")
@@ -127,7 +144,7 @@ PAPER_STUDENT: dict[str, Any] = {
 }
 
 
-def preset(name: str, student: str, objective: str, environment: str) -> dict[str, Any]:
+def preset(name: str, student: str, objective: str | None, environment: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
@@ -146,9 +163,10 @@ def preset(name: str, student: str, objective: str, environment: str) -> dict[st
             "clip_norm": 1.0,
             "outer_steps": 200,
         }
-    short, long = (20_000, 50_000) if objective == "av_pbc" else (50_000, 200_000)
+    short, long = (20_000, 50_000) if objective in (None, "av_pbc") else (50_000, 200_000)
     return {
         **PAPER_STUDENT,
+        "objective": objective or "av_pbc",
         "batch_size": 2560,
         "value_scale": 0.02,
         "initializer": "random",
@@ -261,10 +279,11 @@ def check(config: Config) -> None:
         ("initializer", INITIALIZERS),
         ("anneal", ANNEALS),
         ("constraint", distill.CONSTRAINTS),
+        ("source", data.SOURCES),
         ("objective", distill.OBJECTIVES),
         ("density", density.DENSITIES),
     ):
-        if getattr(config, name) not in known:
+        if getattr(config, name) is not None and getattr(config, name) not in known:
             raise InvalidInputError(
                 f"unknown {name} {getattr(config, name)!r}; known: {', '.join(known)}"
             )

@@ -14,7 +14,7 @@ from config import Config as RunConfig
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
 
-from obd_jax import artefacts, data, evaluation, optimizers, students, toy
+from obd_jax import artefacts, data, environments, evaluation, optimizers, students, toy
 from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, field, run_main
 from obd_jax.types import InvalidInputError
 
@@ -101,7 +101,7 @@ def run(config: Config) -> dict[str, Any]:
         "returns": rows,
         "seconds": clock.seconds,
         "provenance": {
-            "set": {"name": str(path), "sha256": artefacts.sha256(path)},
+            "set": {"name": str(path), "sha256": data.sha256(path)},
             "environment": {"name": environment.name, "backend": environment.backend},
             "seed": seed,
             "software": artefacts.software(),
@@ -133,10 +133,10 @@ def _mapping(card: dict[str, Any], name: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def _environment(name: str | None) -> data.EnvironmentSpec:
+def _environment(name: str | None) -> environments.EnvironmentSpec:
     if name is None:
         raise InvalidInputError("the set's card names no environment; give --env")
-    return toy.SPEC if name == toy.SPEC.name else data.environment(name)
+    return toy.SPEC if name == toy.SPEC.name else environments.get(name)
 
 
 def _recipe(config: Config, card: dict[str, Any]) -> students.Recipe:

@@ -1,5 +1,6 @@
 """Distil an offline RL data set into a few synthetic pairs and score policies cloned on them.
 
+python experiments/run_sdw.py --dataset=walker2d-medium-expert
 python experiments/run_sdw.py --dataset_path=hopper.hdf5 --env=hopper --teacher=hopper.pt \
         --teacher_stats=d4rl_stats.json --teacher_stats_key=hopper-medium-v2 --out=runs/hopper
 """
@@ -7,6 +8,7 @@ python experiments/run_sdw.py --dataset_path=hopper.hdf5 --env=hopper --teacher=
 import dataclasses
 import pathlib
 import sys
+import time
 from typing import Any
 
 from absl import flags
@@ -16,7 +18,7 @@ from setup_run import distil, initial_set, make_goal, prepare
 
 from obd_jax import artefacts, data, distill, evaluation, students
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
-from obd_jax.types import InvalidInputError, SyntheticData
+from obd_jax.types import SyntheticData
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -26,9 +28,8 @@ def run(config: Config) -> dict[str, Any]:
         InvalidInputError: the input cannot be used; nothing has been written.
         distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
     """
-    if not config.out:
-        raise InvalidInputError("--out is required: the run folder to write")
-    out = pathlib.Path(config.out)
+    out = pathlib.Path(config.out or time.strftime("runs/%Y%m%d-%H%M%S"))
+    config = dataclasses.replace(config, out=str(out))
     artefacts.refuse_unusable(out)
     clock = Clock()
     with clock("load"):
@@ -44,7 +45,7 @@ def run(config: Config) -> dict[str, Any]:
             rows = score_references(config, setup)
         start = None
         if config.start is not None:
-            start = {"name": config.start, "sha256": artefacts.sha256(pathlib.Path(config.start))}
+            start = {"name": config.start, "sha256": data.sha256(pathlib.Path(config.start))}
         card = {
             "provenance": {
                 "start": start,
@@ -58,6 +59,7 @@ def run(config: Config) -> dict[str, Any]:
                 "software": artefacts.software(),
             },
             "config": dataclasses.asdict(config),
+            "objective": goal.objective,
             "density": goal.density_card,
             "constant_columns": constant,
             "student": students.to_card(setup.recipe),

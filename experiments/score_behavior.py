@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from obd_jax import behavior, data
+from obd_jax import behavior, environments
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, run_main
 from obd_jax.types import InvalidInputError
 
@@ -21,18 +21,18 @@ class Config:
     seed: int = field(1, "Seed of the rollouts.")
 
 
-def scores(rows: dict[str, np.ndarray], environment: data.EnvironmentSpec) -> np.ndarray:
+def scores(rows: dict[str, np.ndarray], environment: environments.EnvironmentSpec) -> np.ndarray:
     """Normalised returns of the episodes that ended, or lasted as long as they may."""
     ends = np.flatnonzero(rows["terminals"] | rows["timeouts"])
     starts = np.concatenate([[0], ends[:-1] + 1])
     returns = np.add.reduceat(rows["rewards"].astype(np.float64), starts)
-    whole = rows["terminals"][ends] | (ends - starts + 1 == data.MAX_EPISODE_STEPS)
-    return data.normalized_score(environment, returns[whole])
+    whole = rows["terminals"][ends] | (ends - starts + 1 == environments.MAX_EPISODE_STEPS)
+    return environments.normalized_score(environment, returns[whole])
 
 
 def run(config: Config) -> None:
     """Print a line for each policy."""
-    least = behavior.LANES * data.MAX_EPISODE_STEPS
+    least = behavior.LANES * environments.MAX_EPISODE_STEPS
     if config.steps < least:
         raise InvalidInputError(
             f"--steps must be at least {least}, so that an episode can end, got {config.steps}"
@@ -41,10 +41,10 @@ def run(config: Config) -> None:
         f"{'environment':<13}{'after steps':>12}  {'role':<8}{'episodes':>9}{'mean':>8}{'std':>7}"
     )
     for name in [config.env] if config.env else behavior.ROLES:
-        environment = data.environment(name)
+        environment = environments.get(name)
         role_of = {steps: role for role, steps in behavior.ROLES.get(name, {}).items()}
         for steps in behavior.snapshots(name):
-            policy = behavior.embedded(name, steps)
+            policy = behavior.snapshot(name, steps)
             progress = Progress(f"{name} after {steps}, steps")
             rows = behavior.roll_out(policy, environment, config.steps, config.seed, progress)
             found = scores(rows, environment)

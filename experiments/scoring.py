@@ -7,7 +7,7 @@ import numpy as np
 from config import Config
 from setup_run import Setup
 
-from obd_jax import artefacts, data, distill, evaluation
+from obd_jax import artefacts, distill, environments, evaluation
 from obd_jax.command_line import Clock, Progress
 from obd_jax.types import SyntheticData
 
@@ -51,7 +51,7 @@ def score_references(config: Config, setup: Setup) -> dict[str, Any]:
     """Rows to compare with: students on random real pairs, the data itself, the teacher."""
     own = distill.dbc(setup.data, setup.normalizer)
     pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, config.pairs)
-    episodes = data.normalized_score(setup.environment, setup.data.episode_returns)
+    episodes = environments.normalized_score(setup.environment, setup.data.episode_returns)
     teacher = score_teacher(setup)
     random_real = score(setup, "random_real", pairs, config.students, config.episodes, FINAL_SEED)
     return {

@@ -7,11 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from config import ANNEALS, INITIALIZERS, Config, check, recipe, stages
+from config import ANNEALS, BEHAVIOR, INITIALIZERS, Config, check, recipe, stages
 
-from obd_jax import artefacts, data, density, distill, evaluation, optimizers, students, toy
+from obd_jax import (
+    artefacts,
+    data,
+    density,
+    distill,
+    environments,
+    evaluation,
+    optimizers,
+    students,
+    toy,
+)
 from obd_jax.command_line import Clock, Progress, note
-from obd_jax.teachers import check_teacher, load_calql
+from obd_jax.teachers import behavior_teacher, check_teacher, load_calql
 from obd_jax.types import (
     Array,
     InvalidInputError,
@@ -30,7 +40,7 @@ TOY_TRANSITIONS = 20_000
 class Setup(NamedTuple):
     """What a run starts from, all of it checked."""
 
-    environment: data.EnvironmentSpec
+    environment: environments.EnvironmentSpec
     data: OfflineData
     teacher: Teacher
     normalizer: Normalizer
@@ -43,42 +53,67 @@ class Setup(NamedTuple):
 class Goal(NamedTuple):
     """What a set is distilled for.
 
+    objective:    its name.
     targets:      the objective, as configured.
     actions:      [M, A] its actions on the data's states.
     weights:      [M] of the state density; None without SDW.
     density_card: what to record of the density.
     """
 
+    objective: str
     targets: Targets
     actions: Array
     weights: Array | None
     density_card: dict[str, Any] | None
 
 
-def load(config: Config) -> tuple[data.EnvironmentSpec, OfflineData, Teacher]:
+def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Teacher]:
     """Read data and teacher."""
     if (config.dataset is None) == (config.dataset_path is None):
         raise InvalidInputError("give either --dataset or --dataset_path")
     if config.dataset == "toy":
         return toy.SPEC, toy.offline_data(jax.random.key(0), TOY_TRANSITIONS), toy.teacher()
-    if config.dataset_path is not None:
-        if config.env is None:
-            raise InvalidInputError("--dataset_path needs --env, the environment of the data")
-        environment, path = data.environment(config.env), pathlib.Path(config.dataset_path)
-    else:
-        assert config.dataset is not None
-        environment = data.environment_of(config.dataset)
-        path = data.find_file(config.dataset, data.default_folder())
-    if not (config.teacher and config.teacher_stats and config.teacher_stats_key):
-        raise InvalidInputError(
-            "a near-expert policy is needed: give --teacher, --teacher_stats and "
-            "--teacher_stats_key"
-        )
-    offline = data.load_hdf5(path)
-    teacher = load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
+    if config.dataset_path is not None and config.env is None:
+        raise InvalidInputError("--dataset_path needs --env, the environment of the data")
+    environment = environments.get(config.env) if config.env is not None else None
+    teacher = None if config.teacher in (None, BEHAVIOR) else load_released(config)
+    offline = load_data(config)
+    if environment is None:
+        if offline.provenance.environment is None:
+            raise InvalidInputError(f"{config.dataset} does not name its environment: give --env")
+        environment = environments.get(offline.provenance.environment)
+    if teacher is None:
+        if config.teacher is None and offline.provenance.source != "embedded":
+            raise InvalidInputError(
+                "a near-expert policy is needed: give --teacher, --teacher_stats and "
+                f"--teacher_stats_key, or --teacher={BEHAVIOR}"
+            )
+        teacher = behavior_teacher(environment.name)
+        note(f"teacher: {teacher.provenance.name}, a policy of this package")
     check_teacher(teacher, offline)
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     return environment, offline, teacher
+
+
+def load_released(config: Config) -> Teacher:
+    """A released teacher."""
+    if not (config.teacher and config.teacher_stats and config.teacher_stats_key):
+        raise InvalidInputError(
+            "a released teacher needs --teacher_stats and --teacher_stats_key with --teacher"
+        )
+    return load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
+
+
+def load_data(config: Config) -> OfflineData:
+    """The data, from a file or by name."""
+    if config.dataset_path is None:
+        assert config.dataset is not None
+        return data.load(
+            config.dataset, config.source, rows=config.data_rows, note=note, progress=Progress
+        )
+    if config.source != "auto" or config.data_rows is not None:
+        raise InvalidInputError("--source and --data_rows are for --dataset, not --dataset_path")
+    return data.load_file(config.dataset_path)
 
 
 def prepare(config: Config) -> Setup:
@@ -133,9 +168,10 @@ def outer_optimizer(config: Config, learning_rate: float) -> optax.GradientTrans
 
 def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
     """The objective on every state, weighted by density and surrounded by noise as configured."""
+    objective = config.objective or ("pbc" if setup.teacher.value is None else "av_pbc")
     with clock("targets"):
         targets = plain = distill.make_objective(
-            config.objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
+            objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
         )
     weights, card = None, None
     if config.temperature > 0:
@@ -147,7 +183,7 @@ def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
             targets = distill.with_state_noise(
                 setup.keys["noise"], targets, setup.normalizer, setup.teacher, config.state_noise
             )
-    return Goal(targets, plain.actions, weights, card)
+    return Goal(objective, targets, plain.actions, weights, card)
 
 
 def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Array, dict[str, Any]]:

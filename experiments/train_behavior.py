@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax import behavior, data
+from obd_jax import behavior, environments
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
 from obd_jax.types import InvalidInputError
 
@@ -102,7 +102,7 @@ def train(config: Config) -> pathlib.Path:
             f"--checkpoint_interval must be a multiple of --interval, and that of {BLOCK}, got "
             f"{config.checkpoint_interval} and {config.interval}"
         )
-    specification = data.environment(config.env)
+    specification = environments.get(config.env)
     assert specification.gymnasium_id is not None
     env = gymnasium.make(
         gymnasium.registry[specification.gymnasium_id], **specification.make_kwargs
@@ -152,7 +152,7 @@ def train(config: Config) -> pathlib.Path:
             continue
         policy = behavior.BehaviorPolicy.from_params(state.actor)
         behavior.save(folder / "policies" / f"{replay.size:08d}.npz", policy)
-        scores = data.normalized_score(specification, returns or [np.nan])
+        scores = environments.normalized_score(specification, returns or [np.nan])
         rows.append(
             {
                 "steps": replay.size,

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.data import EnvironmentSpec, FunctionalEnvironment, from_arrays
+from obd_jax.data import from_arrays
+from obd_jax.environments import EnvironmentSpec, FunctionalEnvironment
 from obd_jax.types import Array, InvalidInputError, Key, OfflineData, Provenance, Teacher
 
 DISCOUNT = 0.95

@@ -59,14 +59,16 @@ class Normalizer(NamedTuple):
 class Provenance:
     """Where data or a policy comes from.
 
-    source: what kind of thing it is, for example "d4rl-layout hdf5" or "arrays".
-    name:   path or name as the user gave it.
-    sha256: hash of the file's bytes, or of the arrays when there is no file.
+    source:      what kind of thing it is, for example "d4rl-layout hdf5" or "arrays".
+    name:        path or name as the user gave it.
+    sha256:      hash of the file's bytes, or of the arrays when there is no file.
+    environment: Gymnasium's id of the task that it was recorded in, where that is known.
     """
 
     source: str
     name: str
     sha256: str
+    environment: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +113,12 @@ class Teacher(NamedTuple):
     """A near-expert policy and its critic, both on raw observations.
 
     act:   observations [..., D] -> actions [..., A] in [-1, 1] (pi*).
-    value: (observations [..., D], actions [..., A]) -> [...] discounted return (q*).
+    value: (observations [..., D], actions [..., A]) -> [...] discounted return (q*); None where
+           there is no critic.
     """
 
     act: Callable[[Array], Array]
-    value: Callable[[Array, Array], Array]
+    value: Callable[[Array, Array], Array] | None
     observation_size: int
     action_size: int
     provenance: Provenance

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 
 from obd_jax import toy
-from obd_jax.data import normalized_score
+from obd_jax.environments import normalized_score
 from obd_jax.teachers import check_teacher
 from obd_jax.types import InvalidInputError
 

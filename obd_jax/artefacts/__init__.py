@@ -1,7 +1,7 @@
 """What a run leaves behind: its folder, the distilled set, a picture, versions."""
 
 from obd_jax.artefacts.curve import draw_curve
-from obd_jax.artefacts.distilled import DistilledSet, load, save, sha256
+from obd_jax.artefacts.distilled import DistilledSet, load, save
 from obd_jax.artefacts.run_folder import RunFolder, refuse_unusable
 from obd_jax.artefacts.software import software
 
@@ -12,6 +12,5 @@ __all__ = [
     "load",
     "refuse_unusable",
     "save",
-    "sha256",
     "software",
 ]

@@ -1,7 +1,6 @@
 """Distilled sets as files that numpy alone can read."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import zipfile
@@ -52,11 +51,6 @@ def save(folder: pathlib.Path, distilled: DistilledSet) -> pathlib.Path:
     temporary.replace(path)
     (folder / "card.json").write_text(card + "\n")
     return path
-
-
-def sha256(path: pathlib.Path) -> str:
-    """Hash of a file's bytes, for provenance."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load(path: pathlib.Path) -> DistilledSet:

@@ -1,12 +1,13 @@
 """Transitions by a behaviour policy, the same ones for a seed."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import gymnasium
 import numpy as np
 
 from obd_jax.behavior.policy import BehaviorPolicy
-from obd_jax.data.environments import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.types import InvalidInputError
 
 # Environments that advance together, so that the policy is evaluated for all of them at once.
@@ -17,7 +18,7 @@ def roll_out(
     policy: BehaviorPolicy | None,
     environment: EnvironmentSpec,
     steps: int,
-    seed: int,
+    seed: int | Sequence[int],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Record a policy, as D4RL did: sampled actions, one episode after another.
@@ -25,14 +26,15 @@ def roll_out(
     Args:
         policy: stochastic; None: uniform actions in [-1, 1].
         environment: a Gymnasium task.
-        steps: rows to record, at least `LANES`; each of `LANES` environments gives its share,
-            whose last episode is cut off there and counts as out of time.
+        steps: rows to record, at least `LANES`. All episodes that had begun when there were as
+            many are played to their end, so that short ones have no advantage.
         seed: of the environments and of the actions.
         progress: called now and then with the rows recorded and `steps`.
 
     Returns:
         observations [steps, D], actions [steps, A], rewards [steps], terminals and timeouts
-        [steps] bool, in D4RL's layout, float32; episodes are contiguous.
+        [steps] bool, in D4RL's layout, float32; episodes are contiguous and whole, but for the
+        last one, which is cut off and counts as out of time.
 
     Raises:
         InvalidInputError: too few steps, or a task that Gymnasium does not have.
@@ -51,27 +53,37 @@ def roll_out(
     observation = np.stack(states).astype(np.float32)
     (action_size,) = lanes[0].action_space.shape or ()
 
-    rows = -(-steps // LANES)
+    share = -(-steps // LANES)
+    rows = share + (specification.max_episode_steps or 0)
     observations = np.zeros((LANES, rows, observation.shape[1]), np.float32)
     actions = np.zeros((LANES, rows, action_size), np.float32)
     rewards = np.zeros((LANES, rows), np.float32)
     terminals, timeouts = np.zeros((2, LANES, rows), bool)
-    for row in range(rows):
-        observations[:, row] = observation
+    recorded = np.zeros(LANES, int)
+    running = set(range(LANES))
+    for row in itertools.count():
+        if not running:
+            break
         if policy is None:
-            actions[:, row] = generator.uniform(-1, 1, (LANES, action_size))
+            action = generator.uniform(-1, 1, (LANES, action_size)).astype(np.float32)
         else:
-            actions[:, row] = policy.sample(generator, observation)
-        for lane, env in enumerate(lanes):
-            following, reward, terminated, truncated, _ = env.step(actions[lane, row])
+            action = policy.sample(generator, observation)
+        for lane in sorted(running):
+            observations[lane, row], actions[lane, row] = observation[lane], action[lane]
+            following, reward, terminated, truncated, _ = lanes[lane].step(action[lane])
             rewards[lane, row] = float(reward)
             terminals[lane, row], timeouts[lane, row] = terminated, truncated and not terminated
-            observation[lane] = env.reset()[0] if terminated or truncated else following
+            recorded[lane] += 1
+            observation[lane] = following
+            if terminated or truncated:
+                if row + 1 < share:
+                    observation[lane] = lanes[lane].reset()[0]
+                else:
+                    running.remove(lane)
         if progress is not None and (row + 1) % 1000 == 0:
-            progress(LANES * (row + 1), steps)
+            progress(min(LANES * (row + 1), steps), steps)
     for env in lanes:
         env.close()
-    timeouts[:, -1] |= ~terminals[:, -1]
     arrays = {
         "observations": observations,
         "actions": actions,
@@ -79,6 +91,9 @@ def roll_out(
         "terminals": terminals,
         "timeouts": timeouts,
     }
-    flat = {k: v.reshape(LANES * rows, *v.shape[2:])[:steps] for k, v in arrays.items()}
+    flat = {
+        name: np.concatenate([array[lane, : recorded[lane]] for lane in range(LANES)])[:steps]
+        for name, array in arrays.items()
+    }
     flat["timeouts"][-1] |= ~flat["terminals"][-1]
     return flat

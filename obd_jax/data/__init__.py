@@ -1,28 +1,26 @@
-"""Offline data: sources, normalisation, tasks and their reference returns."""
+"""Offline data: by name, from files or arrays; normalisation."""
 
-from obd_jax.data.arrays import MAX_EPISODE_STEPS, from_arrays
-from obd_jax.data.d4rl import load_hdf5
-from obd_jax.data.environments import (
-    EnvironmentSpec,
-    FunctionalEnvironment,
-    environment,
-    environment_of,
-    normalized_score,
-)
-from obd_jax.data.local import default_folder, find_file
+from obd_jax.data.arrays import from_arrays
+from obd_jax.data.cache import default_cache, sha256
+from obd_jax.data.d4rl import default_folder
+from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
+from obd_jax.data.files import load_file, load_hdf5, load_npz
 from obd_jax.data.normalization import constant_columns, normalizer
+from obd_jax.data.sources import SOURCES, load
 
 __all__ = [
-    "MAX_EPISODE_STEPS",
-    "EnvironmentSpec",
-    "FunctionalEnvironment",
+    "SOURCES",
+    "Part",
     "constant_columns",
+    "default_cache",
     "default_folder",
-    "environment",
-    "environment_of",
-    "find_file",
+    "embedded_parts",
+    "embedded_rows",
     "from_arrays",
+    "load",
+    "load_file",
     "load_hdf5",
-    "normalized_score",
+    "load_npz",
     "normalizer",
+    "sha256",
 ]

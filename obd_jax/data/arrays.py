@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from obd_jax.environments import MAX_EPISODE_STEPS
 from obd_jax.types import InvalidInputError, OfflineData, Provenance
-
-# Time limit of the D4RL locomotion tasks: where timeouts are not recorded, it cuts the episodes.
-MAX_EPISODE_STEPS = 1000
 
 # Rounding that recorded actions may show beyond the bounds [-1, 1].
 _ACTION_TOLERANCE = 1e-6

@@ -1,56 +1,74 @@
-"""HDF5 files in the layout of D4RL."""
+"""D4RL's own files by name: where D4RL itself keeps them, and where they are downloaded from."""
 
-import hashlib
 import os
+import pathlib
+from collections.abc import Callable
 
-import h5py
-import numpy as np
+from obd_jax import environments
+from obd_jax.data.cache import locked
+from obd_jax.data.download import download
+from obd_jax.data.files import load_hdf5, read_hdf5
+from obd_jax.types import OfflineData, Provenance
 
-from obd_jax.data.arrays import q_learning_data
-from obd_jax.types import InvalidInputError, OfflineData, Provenance
-
-_NEEDED = ("observations", "actions", "rewards", "terminals")
+_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 
 
-def load_hdf5(path: str | os.PathLike) -> OfflineData:
-    """Reads a D4RL-layout HDF5 file as transitions in D4RL's q-learning form.
+def default_folder() -> pathlib.Path:
+    """`$D4RL_DATASET_DIR/datasets`, else `~/.d4rl/datasets`: D4RL's own rule."""
+    base = os.environ.get("D4RL_DATASET_DIR")
+    return (pathlib.Path(base) if base else pathlib.Path.home() / ".d4rl") / "datasets"
 
-    The rules are those of `d4rl.qlearning_dataset` (Fu et al. 2020, arXiv 2004.07219): the next
-    observation is the following row, rows with a timeout are dropped, the last row is lost.
-    `next_observations` in the file is ignored, as it is there. Where `timeouts` is missing,
-    episodes are cut at 1000 steps. `episode_returns` include the rewards of dropped rows.
 
-    Args:
-        path: file with observations [rows, D], actions [rows, A] in [-1, 1], rewards and terminals
-            [rows] or [rows, 1], and optionally timeouts; any real number type.
-
-    Returns:
-        The transitions, float32; `provenance.sha256` is the hash of the file's bytes.
+def file_of(name: str, folder: pathlib.Path) -> pathlib.Path:
+    """Where the v2 file of a data set like `walker2d-medium-expert` belongs.
 
     Raises:
-        InvalidInputError: no file, not (or a truncated) HDF5, a key missing, or contents that
-            `from_arrays` refuses. The message names the path.
+        InvalidInputError: an unknown name.
     """
-    path = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        with h5py.File(path, "r") as file:
-            members = {key: file.get(key) for key in sorted(file.keys())}
-            datasets = {k: v for k, v in members.items() if isinstance(v, h5py.Dataset)}
-            missing = [key for key in _NEEDED if key not in datasets]
-            if missing:
-                raise InvalidInputError(
-                    f"{path}: lacks {', '.join(missing)}; needed are {', '.join(_NEEDED)}; "
-                    f"found {', '.join(datasets) or 'no data sets'}"
-                )
-            used = [key for key in (*_NEEDED, "timeouts") if key in datasets]
-            fields = {key: np.asarray(datasets[key][()]) for key in used}
-    except (OSError, RuntimeError) as error:
-        reason, *_ = str(error).split("\n")
-        raise InvalidInputError(f"{path}: not an HDF5 file, or truncated: {reason}") from error
-    provenance = Provenance(source="d4rl-layout hdf5", name=path, sha256=sha256)
-    return q_learning_data(fields, provenance)
+    environment, kind = environments.parse_dataset(name)
+    return folder / f"{environment.name}_{kind.replace('-', '_')}-v2.hdf5"
+
+
+def url_of(name: str) -> str:
+    """Address of the v2 file, on the mirror `$OBD_JAX_D4RL_URL` if that is set.
+
+    Raises:
+        InvalidInputError: an unknown name.
+    """
+    base = os.environ.get("OBD_JAX_D4RL_URL") or _URL
+    return f"{base.rstrip('/')}/gym_mujoco_v2/{file_of(name, pathlib.Path()).name}"
+
+
+def load_d4rl(
+    name: str,
+    folder: pathlib.Path,
+    note: Callable[[str], None],
+    progress: Callable[[str], Callable[[int, int], None]],
+) -> OfflineData:
+    """D4RL's own data, downloaded unless the file is there.
+
+    Args:
+        name: like `walker2d-medium-expert`.
+        folder: of D4RL's files.
+        note: is told in a line why something takes time.
+        progress: label -> function of (bytes received, bytes).
+
+    Raises:
+        InvalidInputError: an unknown name, a download that fails, or a file that cannot be used.
+    """
+    path = file_of(name, folder)
+    if not path.is_file():
+        with locked(path, note):
+            if not path.is_file():
+                url = url_of(name)
+                note(f"downloading {url} to {path}")
+                download(url, path, check=read_hdf5, progress=progress(f"{path.name}, bytes"))
+    loaded = load_hdf5(path)
+    environment, _ = environments.parse_dataset(name)
+    recorded_in = (environment.gymnasium_id or "").replace("-v4", "-v2")
+    return OfflineData(
+        **{
+            **vars(loaded),
+            "provenance": Provenance("d4rl", str(path), loaded.provenance.sha256, recorded_in),
+        }
+    )

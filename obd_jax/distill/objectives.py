@@ -75,8 +75,13 @@ def av_pbc(
         Targets whose weights are max(q*, 0): a negative weight would reward errors.
 
     Raises:
-        InvalidInputError: no state has a positive value, or a value is not finite.
+        InvalidInputError: a teacher without a critic, no state has a positive value, or a value
+            is not finite.
     """
+    if teacher.value is None:
+        raise InvalidInputError(
+            f"Av-PBC needs a critic, and the teacher {teacher.provenance.name} has none; use PBC"
+        )
     targets = pbc(data, normalizer, teacher)
     values = _map_in_chunks(jax.jit(teacher.value), data.observations, np.asarray(targets.actions))
     _refuse_non_finite(values, "teacher's values")

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from obd_jax.data import FunctionalEnvironment
+from obd_jax.environments import FunctionalEnvironment
 from obd_jax.types import Params, Policy
 
 

@@ -8,7 +8,7 @@ import gymnasium
 import jax
 import numpy as np
 
-from obd_jax.data import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.types import Params, Policy
 
 # Called now and then with the environment steps done and an upper bound of those to come.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.data import EnvironmentSpec, normalized_score
+from obd_jax.environments import EnvironmentSpec, normalized_score
 from obd_jax.evaluation.functional import functional_returns
 from obd_jax.evaluation.rollouts import Progress, gymnasium_returns
 from obd_jax.evaluation.students import fit_students, student_policy

@@ -2,7 +2,7 @@
 
 import gymnasium
 
-from obd_jax.data import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.types import InvalidInputError
 
 

@@ -4,10 +4,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from obd_jax import behavior, data, toy
+from obd_jax import behavior, data, environments, toy
 from obd_jax.types import InvalidInputError
 
-HOPPER = data.environment("hopper")
+HOPPER = environments.get("hopper")
 STEPS = 1003
 
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax import data
-from obd_jax.data import EnvironmentSpec
+from obd_jax import environments
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation import gymnasium_returns
 
-HOPPER = data.environment("hopper")
+HOPPER = environments.get("hopper")
 GAINS = jnp.array([-0.5, 0.5])
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax import data, distill, evaluation, students, toy
+from obd_jax import data, distill, environments, evaluation, students, toy
 from obd_jax.teachers import load_calql
 from obd_jax.types import Normalizer, Student, SyntheticData
 
@@ -62,7 +62,9 @@ def test_scores_are_those_of_students_trained_and_rolled_out_one_by_one(cloning)
     for _ in range(toy.HORIZON):
         state, reward = step(state, act(observe(state)))
         total += float(reward)
-    assert scores[1, 2] == pytest.approx(float(data.normalized_score(toy.SPEC, total)), abs=0.05)
+    assert scores[1, 2] == pytest.approx(
+        float(environments.normalized_score(toy.SPEC, total)), abs=0.05
+    )
 
 
 def test_scores_depend_on_key_and_seed_alone(cloning):
@@ -104,9 +106,9 @@ def test_students_see_observations_through_the_normaliser(cloning):
 
 def test_an_environment_of_other_sizes_is_refused():
     evaluation.check_environment(toy.SPEC, 4, 2)
-    evaluation.check_environment(data.environment("hopper"), 11, 3)
+    evaluation.check_environment(environments.get("hopper"), 11, 3)
     with pytest.raises(ValueError, match="hopper has 11 observations and 3 actions; got 17 and 6"):
-        evaluation.check_environment(data.environment("hopper"), 17, 6)
+        evaluation.check_environment(environments.get("hopper"), 17, 6)
     with pytest.raises(ValueError, match="point-mass has 4 observations and 2 actions; got 4 and"):
         evaluation.check_environment(toy.SPEC, 4, 3)
 
@@ -135,7 +137,7 @@ def score_released(shared_data, name, episodes):
     return evaluation.score_policies(
         lambda _, observations: teacher.act(observations),
         jnp.zeros(1),
-        data.environment_of(name),
+        environments.parse_dataset(name)[0],
         students=1,
         episodes=episodes,
         seed=0,

@@ -123,6 +123,25 @@ OPTIONS = {
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
     "no teacher": ({"teacher": None}, ["--teacher", "--teacher_stats_key"]),
     "no environment": ({"env": None}, ["--env"]),
+    "unknown source": ({"source": "hub"}, ["'hub'", "auto, d4rl, embedded, minari"]),
+    "rows of a file": ({"data_rows": 100}, ["--data_rows", "--dataset_path"]),
+    "source of a file": ({"source": "d4rl"}, ["--source", "--dataset_path"]),
+    "statistics missing": ({"teacher_stats": None}, ["--teacher_stats"]),
+    "too few rows": (
+        {
+            "dataset": "hopper-medium-expert",
+            "dataset_path": None,
+            "env": None,
+            "data_rows": 15,
+            "source": "embedded",
+            "teacher": None,
+        },
+        ["15 rows", "hopper-medium-expert", "at least 8"],
+    ),
+    "a critic that there is not": (
+        {"teacher": "behavior", "objective": "av_pbc"},
+        ["Av-PBC needs a critic", "hopper expert"],
+    ),
     "missing data": ({"dataset_path": "/absent.hdf5"}, ["/absent.hdf5", "No such file"]),
     "missing teacher": ({"teacher": "/absent.pt"}, ["/absent.pt", "No such file"]),
     "unknown statistics": ({"teacher_stats_key": "x"}, ["'x'", "hopper-medium-v2"]),
@@ -224,10 +243,6 @@ def test_a_checkpoint_with_a_foreign_class_is_refused_by_name(inputs):
     message = refusal(config_of(inputs))
     assert "os.system" in message
     assert not (inputs.parent / "run").exists()
-
-
-def test_a_run_folder_is_required(inputs):
-    assert "--out is required" in refusal(config_of(inputs, out=None))
 
 
 def test_a_run_folder_that_holds_another_run_is_refused_and_left_alone(inputs):

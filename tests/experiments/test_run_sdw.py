@@ -13,7 +13,8 @@ import setup_run
 from config import Config, preset, stages
 from jax.experimental.compilation_cache import compilation_cache
 
-from obd_jax import artefacts, distill, evaluation, students
+from obd_jax import artefacts, data, distill, evaluation, students
+from obd_jax.command_line import Clock
 from obd_jax.types import InvalidInputError, SyntheticData
 
 ROWS = ("synthetic", "random_real", "data", "teacher")
@@ -306,7 +307,7 @@ def test_a_run_may_start_from_a_distilled_set(quick):
     results, second = quick(seed=1, start=str(path), outer_learning_rate=1e-9)
     for found, expected in zip(second.synthetic, first.synthetic, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    assert results["provenance"]["start"] == {"name": str(path), "sha256": artefacts.sha256(path)}
+    assert results["provenance"]["start"] == {"name": str(path), "sha256": data.sha256(path)}
 
 
 def test_noise_on_states_and_the_linear_student_take_part(quick):
@@ -368,13 +369,61 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
     np.testing.assert_array_equal(student.act(params, pairs.observations), 0.0)
 
 
+def test_a_teacher_without_a_critic_is_imitated_without_weights(monkeypatch):
+    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    setup = setup_run.prepare(dataclasses.replace(TINY, temperature=0.0))
+    config = dataclasses.replace(TINY, temperature=0.0)
+    goal = setup_run.make_goal(config, setup, Clock())
+    assert goal.objective == "av_pbc"
+    assert np.ptp(goal.targets.weights) > 0
+    blind = setup._replace(teacher=setup.teacher._replace(value=None))
+    goal = setup_run.make_goal(config, blind, Clock())
+    assert goal.objective == "pbc"
+    np.testing.assert_array_equal(goal.targets.weights, 1.0)
+    with pytest.raises(InvalidInputError, match="Av-PBC needs a critic"):
+        setup_run.make_goal(dataclasses.replace(config, objective="av_pbc"), blind, Clock())
+
+
+def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    config = Config(
+        dataset="hopper-medium-v2",
+        data_rows=1600,
+        temperature=0.0,
+        pairs=8,
+        outer_steps=3,
+        students=1,
+        episodes=1,
+        curve_points=0,
+    )
+    results = run_sdw.run(config)
+    card = results["provenance"]
+    assert card["data"]["source"] == "embedded"
+    assert card["data"]["name"] == "hopper-medium, 1600 rows, seed 0"
+    assert card["data"]["environment"] == "Hopper-v4"
+    assert card["environment"] == {"name": "hopper", "backend": "gymnasium Hopper-v4"}
+    assert card["teacher"]["source"] == "behaviour policy"
+    assert results["objective"] == "pbc"
+    assert results["returns"]["teacher"]["mean"] > 90
+    # The run folder was named after the time.
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert results["config"]["out"] == f"runs/{folder.name}"
+    assert json.loads((folder / "results.json").read_text())["returns"] == results["returns"]
+    said = capsys.readouterr()
+    assert "data: embedded" in said.out
+    assert "data: embedded, by policies of this package" in said.err
+    assert "teacher: hopper expert" in said.err
+
+
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
 def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializer):
     monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, initializer=initializer))
     targets = distill.pbc(setup.data, setup.normalizer, setup.teacher)
     weights = np.linspace(0.0, 2.0, len(setup.data))
-    goal = setup_run.Goal(targets, targets.actions, weights, None)
+    goal = setup_run.Goal("pbc", targets, targets.actions, weights, None)
     config = dataclasses.replace(TINY, initializer=initializer)
     pairs = setup_run.initial_set(config, setup, goal)
     raw = np.asarray(setup.normalizer.denormalize(pairs.observations))

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import score_behavior
 
-from obd_jax import behavior, data
+from obd_jax import behavior, environments
 from obd_jax.types import InvalidInputError
 
 
 def test_only_whole_episodes_count():
-    environment = data.environment("hopper")
+    environment = environments.get("hopper")
     rewards = np.ones(1013, np.float32)
     terminals, timeouts = np.zeros((2, 1013), bool)
     terminals[9] = True  # An episode of 10 that ended,
     timeouts[1009] = True  # one of 1000 that lasted as long as it may,
     timeouts[1012] = True  # and one that was cut off after 3.
     rows = {"rewards": rewards, "terminals": terminals, "timeouts": timeouts}
-    expected = data.normalized_score(environment, [10.0, 1000.0])
+    expected = environments.normalized_score(environment, [10.0, 1000.0])
     np.testing.assert_allclose(score_behavior.scores(rows, environment), expected)
 
 

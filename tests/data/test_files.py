@@ -6,7 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from obd_jax.data import environment_of, from_arrays, load_hdf5, normalized_score
+from obd_jax import environments
+from obd_jax.data import from_arrays, load_hdf5
+from obd_jax.environments import normalized_score
 from obd_jax.types import InvalidInputError
 
 
@@ -158,7 +160,7 @@ def test_real_files_have_their_published_episodes_and_scores(
     data = load_hdf5(shared_data / "calql_rollouts" / f"{name}.hdf5")
     assert len(data) == transitions
     assert len(data.episode_starts) == len(data.episode_returns) == episodes
-    scores = normalized_score(environment_of(name), data.episode_returns)
+    scores = normalized_score(environments.parse_dataset(name)[0], data.episode_returns)
     np.testing.assert_allclose([scores.mean(), scores.std()], [mean, std], atol=0.05)
     # Within an episode each row's next observation is the next row's observation.
     inside = np.setdiff1d(np.arange(len(data) - 1), data.episode_starts - 1)

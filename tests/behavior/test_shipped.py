@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from obd_jax import behavior, data
+from obd_jax import behavior, environments
 from obd_jax.types import InvalidInputError
 
 
@@ -15,8 +15,8 @@ def test_there_is_a_ladder_up_to_medium_and_an_expert(name):
     assert set(roles.values()) <= set(steps)
     assert sum(step <= roles["medium"] for step in steps) >= 9
     assert steps[-1] == roles["expert"]
-    environment = data.environment(name)
-    rows = behavior.roll_out(behavior.embedded(name, steps[0]), environment, 80, seed=0)
+    environment = environments.get(name)
+    rows = behavior.roll_out(behavior.snapshot(name, steps[0]), environment, 80, seed=0)
     assert np.isfinite(rows["observations"]).all()
 
 
@@ -26,15 +26,15 @@ def test_all_of_them_take_little_room():
 
 
 def test_the_expert_of_hopper_is_one():
-    policy = behavior.embedded("hopper", behavior.ROLES["hopper"]["expert"])
-    rows = behavior.roll_out(policy, data.environment("hopper"), 8 * 1000, seed=3)
+    policy = behavior.snapshot("hopper", behavior.ROLES["hopper"]["expert"])
+    rows = behavior.roll_out(policy, environments.get("hopper"), 8 * 1000, seed=3)
     returns = rows["rewards"].reshape(8, 1000).sum(axis=1)
     assert not rows["terminals"].any()
-    assert data.normalized_score(data.environment("hopper"), returns).min() > 95
+    assert environments.normalized_score(environments.get("hopper"), returns).min() > 95
 
 
 def test_what_is_not_there_is_refused_with_what_is():
     with pytest.raises(InvalidInputError, match="'ant'; they do for hopper, halfcheetah, walker2d"):
         behavior.snapshots("ant")
     with pytest.raises(InvalidInputError, match="after 5 steps; there are those after 10000, "):
-        behavior.embedded("hopper", 5)
+        behavior.snapshot("hopper", 5)

@@ -54,6 +54,9 @@ class EnvironmentSpec(NamedTuple):
 
 _NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 
+# Time limit of the locomotion tasks.
+MAX_EPISODE_STEPS = 1000
+
 # Reference returns: D4RL (Fu et al. 2020, arXiv 2004.07219). Gymnasium's v4 tasks have the
 # physics of the v2 tasks that D4RL recorded; v5 changed both physics and rewards.
 _ENVIRONMENTS = {
@@ -72,36 +75,50 @@ _ENVIRONMENTS = {
         ),
     )
 }
-_DATASET_TYPES = ("random", "medium", "expert", "medium-replay", "full-replay", "medium-expert")
+DATASET_TYPES = ("random", "medium", "expert", "medium-replay", "full-replay", "medium-expert")
 
 
-def environment(name: str) -> EnvironmentSpec:
-    """The task called `name`.
+def _by_gymnasium_id() -> dict[str, EnvironmentSpec]:
+    """Ids of all versions: v2 stands for v4, and v5 is scored by the same reference returns."""
+    found: dict[str, EnvironmentSpec] = {}
+    for spec in _ENVIRONMENTS.values():
+        assert spec.gymnasium_id is not None
+        v4 = spec.gymnasium_id
+        v2, v5 = (v4.removesuffix("4") + version for version in "25")
+        found |= {v2: spec, v4: spec}
+        found[v5] = spec._replace(name=v5, gymnasium_id=v5, make_kwargs=_NO_KWARGS)
+    return found
+
+
+_BY_GYMNASIUM_ID = _by_gymnasium_id()
+
+
+def get(name: str) -> EnvironmentSpec:
+    """The task called `name`: `hopper`, or by its id in Gymnasium, `Hopper-v5`.
 
     Raises:
         InvalidInputError: an unknown name; the message lists the known ones.
     """
-    if name not in _ENVIRONMENTS:
-        raise InvalidInputError(
-            f"unknown environment {name!r}; known are {', '.join(_ENVIRONMENTS)}"
-        )
-    return _ENVIRONMENTS[name]
+    known = _ENVIRONMENTS | _BY_GYMNASIUM_ID
+    if name not in known:
+        raise InvalidInputError(f"unknown environment {name!r}; known are {', '.join(known)}")
+    return known[name]
 
 
-def environment_of(dataset_name: str) -> EnvironmentSpec:
-    """The task of a D4RL data set, named like `walker2d-medium-expert` or `hopper-medium-v2`.
+def parse_dataset(name: str) -> tuple[EnvironmentSpec, str]:
+    """Task and type of a D4RL data set, named like `walker2d-medium-expert` or `hopper-medium-v2`.
 
     Raises:
         InvalidInputError: an unknown name; the message lists the known ones.
     """
-    name, _, dataset_type = dataset_name.removesuffix("-v2").partition("-")
-    if name not in _ENVIRONMENTS or dataset_type not in _DATASET_TYPES:
+    environment, _, dataset_type = name.removesuffix("-v2").partition("-")
+    if environment not in _ENVIRONMENTS or dataset_type not in DATASET_TYPES:
         raise InvalidInputError(
-            f"unknown data set {dataset_name!r}; known are ENVIRONMENT-TYPE and "
+            f"unknown data set {name!r}; known are ENVIRONMENT-TYPE and "
             f"ENVIRONMENT-TYPE-v2 with ENVIRONMENT in {', '.join(_ENVIRONMENTS)} "
-            f"and TYPE in {', '.join(_DATASET_TYPES)}"
+            f"and TYPE in {', '.join(DATASET_TYPES)}"
         )
-    return _ENVIRONMENTS[name]
+    return _ENVIRONMENTS[environment], dataset_type
 
 
 def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:

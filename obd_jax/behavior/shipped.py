@@ -1,5 +1,6 @@
 """The behaviour policies that come with the package: snapshots of three trainings."""
 
+import hashlib
 import pathlib
 from types import MappingProxyType
 
@@ -32,7 +33,7 @@ def snapshots(environment: str) -> list[int]:
     return sorted(int(path.stem) for path in (_FOLDER / environment).glob("*.npz"))
 
 
-def embedded(environment: str, steps: int) -> BehaviorPolicy:
+def snapshot(environment: str, steps: int) -> BehaviorPolicy:
     """The policy of an environment after so many training steps.
 
     Raises:
@@ -44,4 +45,13 @@ def embedded(environment: str, steps: int) -> BehaviorPolicy:
             f"no policy of {environment} after {steps} steps; there are those after "
             f"{', '.join(map(str, known))}"
         )
-    return load(_FOLDER / environment / f"{steps:08d}.npz")
+    return load(_path(environment, steps))
+
+
+def fingerprint(environment: str, steps: int) -> str:
+    """SHA-256 of the file of a policy."""
+    return hashlib.sha256(_path(environment, steps).read_bytes()).hexdigest()
+
+
+def _path(environment, steps):
+    return _FOLDER / environment / f"{steps:08d}.npz"

@@ -4,7 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from obd_jax.data import environment, environment_of, normalized_score
+from obd_jax import environments
+from obd_jax.environments import normalized_score, parse_dataset
 from obd_jax.types import InvalidInputError
 
 
@@ -20,7 +21,7 @@ from obd_jax.types import InvalidInputError
 )
 def test_reference_returns_score_0_and_100(name, low, high):
     np.testing.assert_allclose(
-        normalized_score(environment(name), [[low, high], [(low + high) / 2, low]]),
+        normalized_score(environments.get(name), [[low, high], [(low + high) / 2, low]]),
         [[0, 100], [50, 0]],
         atol=1e-10,
     )
@@ -32,7 +33,7 @@ def test_reference_returns_score_0_and_100(name, low, high):
     [("hopper", 11, 3), ("halfcheetah", 17, 6), ("walker2d", 17, 6), ("ant", 111, 8)],
 )
 def test_gymnasium_tasks_have_the_sizes_of_the_data(name, observation_size, action_size):
-    spec = environment(name)
+    spec = environments.get(name)
     made = gymnasium.make(gymnasium.registry[spec.gymnasium_id], **spec.make_kwargs)
     assert made.observation_space.shape == (observation_size,)
     assert made.action_space.shape == (action_size,)
@@ -41,15 +42,30 @@ def test_gymnasium_tasks_have_the_sizes_of_the_data(name, observation_size, acti
 
 @pytest.mark.parametrize("name", ["walker2d-medium-expert", "walker2d-medium-expert-v2"])
 def test_data_set_names_lead_to_their_task(name):
-    assert environment_of(name) is environment("walker2d")
+    assert parse_dataset(name) == (environments.get("walker2d"), "medium-expert")
+
+
+def test_gymnasium_ids_lead_to_their_task():
+    assert environments.get("Walker2d-v2") is environments.get("walker2d")
+    assert environments.get("Walker2d-v4") is environments.get("walker2d")
+    newer = environments.get("Walker2d-v5")
+    assert (newer.name, newer.backend) == ("Walker2d-v5", "gymnasium Walker2d-v5")
+    assert newer.reference_max == environments.get("walker2d").reference_max
+    # The friction of the right foot is one of the changes of v5.
+    feet = []
+    for spec in (environments.get("walker2d"), newer):
+        made = gymnasium.make(gymnasium.registry[spec.gymnasium_id], **spec.make_kwargs)
+        feet.append(made.unwrapped.model.geom("foot_geom").friction[0])
+        made.close()
+    assert feet == [0.9, 1.9]
 
 
 def test_an_unknown_environment_is_refused_with_those_known():
     with pytest.raises(InvalidInputError, match="'humanoid'; known are hopper, halfcheetah"):
-        environment("humanoid")
+        environments.get("humanoid")
 
 
 @pytest.mark.parametrize("name", ["hopper", "hopper-", "humanoid-medium", "hopper-good", "", "-v2"])
 def test_an_unknown_data_set_is_refused_with_those_known(name):
     with pytest.raises(InvalidInputError, match=r"unknown data set .*hopper.*medium-replay"):
-        environment_of(name)
+        parse_dataset(name)

@@ -1,0 +1,84 @@
+"""Files that are made once and kept: locked while made, whole or absent, checked when used."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+import filelock
+
+from obd_jax.types import InvalidInputError
+
+
+def default_cache() -> pathlib.Path:
+    """`$OBD_JAX_CACHE`, else `obd_jax` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    own = os.environ.get("OBD_JAX_CACHE")
+    if own:
+        return pathlib.Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (pathlib.Path(base) if base else pathlib.Path.home() / ".cache") / "obd_jax"
+
+
+def cached(
+    path: pathlib.Path, make: Callable[[pathlib.Path], None], note: Callable[[str], None]
+) -> str:
+    """Make a file unless it is there and sound; one process makes it while others wait.
+
+    Args:
+        path: of the file; its hash is kept beside it, in `<name>.sha256`.
+        make: writes the file at the path it is given.
+        note: is told in a line why something takes time.
+
+    Returns:
+        SHA-256 of the file's bytes.
+
+    Raises:
+        InvalidInputError: the folder cannot be written, or the disk is full.
+    """
+    sidecar = path.with_name(f"{path.name}.sha256")
+    with locked(path, note):
+        if path.exists():
+            found = sha256(path)
+            if sidecar.exists() and sidecar.read_text().strip() == found:
+                return found
+            note(f"{path} is damaged and made anew")
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            make(temporary)
+            made = sha256(temporary)
+            sidecar.write_text(made + "\n")
+            temporary.replace(path)
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    return made
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Inside, no other process makes the same file; its folder is made if need be.
+
+    Raises:
+        InvalidInputError: the folder cannot be written.
+    """
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        note(f"another process is making {path}: waiting for it")
+        lock.acquire()
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256(path: pathlib.Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,145 @@
+"""Data sets of Minari, from its local store or its server."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from obd_jax import environments
+from obd_jax.data.arrays import q_learning_data
+from obd_jax.types import InvalidInputError, OfflineData, Provenance
+
+_TYPES = ("simple", "medium", "expert")
+
+
+def minari_ids(name: str) -> list[str]:
+    """Minari's data sets behind a name; an id stands for itself.
+
+    `walker2d-medium-expert` is `mujoco/walker2d/medium-v0` and `mujoco/walker2d/expert-v0`. They
+    are not D4RL's: newer policies in the v5 tasks.
+
+    Raises:
+        InvalidInputError: no data set of Minari's goes by that name.
+    """
+    if is_minari_id(name):
+        return [name]
+    environment, _, kind = name.removesuffix("-v2").partition("-")
+    environments.get(environment)
+    if kind == "medium-expert":
+        kinds = ["medium", "expert"]
+    elif kind in _TYPES:
+        kinds = [kind]
+    else:
+        raise InvalidInputError(
+            f"Minari has no {name!r}; it has ENVIRONMENT-TYPE with TYPE in "
+            f"{', '.join(_TYPES)}, medium-expert, and ids like mujoco/hopper/medium-v0"
+        )
+    return [f"mujoco/{environment}/{kind}-v0" for kind in kinds]
+
+
+def is_minari_id(name: str) -> bool:
+    """Whether a name is like `mujoco/hopper/medium-v0`."""
+    base, _, number = name.rpartition("-v")
+    return "/" in base and number.isdigit()
+
+
+def load_minari(name: str, download: bool, note: Callable[[str], None]) -> OfflineData:
+    """Data by name or id; its store is `$MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
+
+    Args:
+        name: like `walker2d-medium-expert` or `mujoco/hopper/medium-v0`.
+        download: whether to ask Minari's server for what the store lacks.
+        note: is told in a line why something takes time.
+
+    Returns:
+        The transitions, every row of every episode.
+
+    Raises:
+        InvalidInputError: no such data set, a download that fails, or observations or actions
+            that are not vectors.
+    """
+    fields: dict[str, list[np.ndarray]] = {}
+    recorded_in = []
+    ids = minari_ids(name)
+    for dataset_id in ids:
+        dataset = _open(dataset_id, download, note)
+        spec = dataset.spec.env_spec
+        recorded_in.append(spec.id if spec else None)
+        for episode in _episodes(dataset_id, dataset):
+            for key, array in _rows(dataset_id, episode).items():
+                fields.setdefault(key, []).append(array)
+    if not fields:
+        raise InvalidInputError(f"{name}: has no episodes")
+    rows = {key: np.concatenate(arrays) for key, arrays in fields.items()}
+    digest = hashlib.sha256(json.dumps(ids).encode())
+    for key, array in rows.items():
+        digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    environment = recorded_in[0] if len(set(recorded_in)) == 1 else None
+    return q_learning_data(
+        rows, Provenance("minari", " + ".join(ids), digest.hexdigest(), environment)
+    )
+
+
+def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:
+    """Minari's record of a data set."""
+    try:
+        import minari
+    except ImportError as error:
+        raise InvalidInputError(
+            f"{dataset_id}: Minari is not installed: pip install 'minari[hdf5,arrow,hf]'"
+        ) from error
+    with warnings.catch_warnings():
+        # Minari recommends newer versions of what was asked for by name.
+        warnings.simplefilter("ignore")
+        try:
+            return minari.load_dataset(dataset_id)
+        except FileNotFoundError as error:
+            if not download:
+                raise InvalidInputError(
+                    f"{dataset_id} is not in Minari's local store; --source=minari downloads it"
+                ) from error
+        except Exception as error:
+            raise InvalidInputError(f"{dataset_id} cannot be read: {error}") from error
+        note(f"downloading {dataset_id} from Minari's server")
+        try:
+            return minari.load_dataset(dataset_id, download=True)
+        # Whatever its transport raises.
+        except Exception as error:
+            raise InvalidInputError(f"{dataset_id} cannot be downloaded: {error}") from error
+
+
+def _episodes(dataset_id: str, dataset: Any) -> Iterator[Any]:
+    """Minari's records of all episodes."""
+    try:
+        yield from dataset.iterate_episodes()
+    # Whatever its storage raises.
+    except Exception as error:
+        raise InvalidInputError(f"{dataset_id} cannot be read: {error}") from error
+
+
+def _rows(dataset_id: str, episode: Any) -> dict[str, np.ndarray]:
+    """An episode of T actions and T + 1 observations as T rows."""
+    for name in ("observations", "actions"):
+        if not isinstance(getattr(episode, name), np.ndarray):
+            raise InvalidInputError(
+                f"{dataset_id}: {name} are {type(getattr(episode, name)).__name__}; "
+                "arrays are needed"
+            )
+    # float32 at once: float64 of millions of rows is a lot.
+    with np.errstate(over="ignore"):  # What overflows is refused as infinite.
+        observations = episode.observations.astype(np.float32)
+    timeouts = np.asarray(episode.truncations, bool).copy()
+    # The rows of an episode that was neither ended nor cut off by the task end here all the same.
+    timeouts[-1] |= not np.asarray(episode.terminations, bool)[-1]
+    return {
+        "observations": observations[:-1],
+        "actions": np.asarray(episode.actions),
+        "rewards": np.asarray(episode.rewards),
+        "next_observations": observations[1:],
+        "terminals": np.asarray(episode.terminations, bool),
+        "timeouts": timeouts,
+    }

@@ -1,0 +1,88 @@
+"""Data sets by name, wherever they are."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+from obd_jax.data.cache import default_cache
+from obd_jax.data.d4rl import default_folder, file_of, load_d4rl
+from obd_jax.data.embedded import embedded_rows, load_embedded
+from obd_jax.data.files import SUFFIXES, load_file
+from obd_jax.data.minari import is_minari_id, load_minari
+from obd_jax.types import InvalidInputError, OfflineData
+
+SOURCES = ("auto", "d4rl", "embedded", "minari")
+
+
+def _silent(_: str) -> Callable[[int, int], None]:
+    return lambda done, total: None
+
+
+def load(
+    name: str,
+    source: str = "auto",
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], Callable[[int, int], None]] = _silent,
+) -> OfflineData:
+    """Offline data by name, by Minari's id or by path.
+
+    Args:
+        name: `walker2d-medium-expert`, also with `-v2`; an id of Minari's like
+            `mujoco/hopper/medium-v0`; or the path of an .hdf5, .h5 or .npz file.
+        source: "d4rl": D4RL's own file, in D4RL's folder or else downloaded. "embedded": recorded
+            here by policies of this package, kept in `$OBD_JAX_CACHE`. "minari": from Minari's
+            store or else downloaded. "auto": D4RL's own file if it is there, else embedded;
+            an id of Minari's from the store; nothing is downloaded.
+        rows: of embedded data; None: as many as D4RL has.
+        seed: of embedded data.
+        note: is told in a line where the data come from, and why something takes time.
+        progress: label -> function of (done, in all), for recording and downloading.
+
+    Returns:
+        The transitions; `provenance` says which of all this they are.
+
+    Raises:
+        InvalidInputError: an unknown name or source, data that cannot be had, or cannot be used.
+    """
+    if source not in SOURCES:
+        raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")
+    path = pathlib.Path(os.path.expanduser(name))
+    is_file = path.suffix in SUFFIXES
+    if source == "auto" and not is_file and not is_minari_id(name):
+        source = _choose(name, note)
+    if rows is not None and source != "embedded":
+        raise InvalidInputError(
+            f"the number of rows can be chosen for embedded data, not for {name} from {source}"
+        )
+    if is_file:
+        if source != "auto":
+            raise InvalidInputError(f"{name} is a file and not a data set of {source}")
+        return load_file(path)
+    if is_minari_id(name):
+        if source not in ("auto", "minari"):
+            raise InvalidInputError(f"{name} is an id of Minari's and not a data set of {source}")
+        return load_minari(name, source == "minari", note)
+    if source == "minari":
+        return load_minari(name, True, note)
+    if source == "d4rl":
+        return load_d4rl(name, default_folder(), note, progress)
+    return load_embedded(name, default_cache(), rows, seed, note, progress)
+
+
+def _choose(name: str, note: Callable[[str], None]) -> str:
+    """D4RL's own file if it is there, else data that can be recorded here."""
+    file = file_of(name, default_folder())
+    if file.is_file():
+        note(f"data: D4RL's own file {file}")
+        return "d4rl"
+    try:
+        embedded_rows(name)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"there is no {file}, which --source=d4rl downloads, and {error}"
+        ) from error
+    note(f"data: embedded, by policies of this package (no {file}; --source=d4rl downloads it)")
+    return "embedded"
