@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+import typing
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from setup_run import distil, initial_set, make_goal, prepare
 from shared_sets import PAPER, settings
 
 from obd_jax import artefacts
-from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
+from obd_jax.command_line import Clock, config_from_flags, define_flags, kind_of, note, run_main
 from obd_jax.types import InvalidInputError
 
 # What of a run is no setting of it.
@@ -75,15 +76,16 @@ def cached(config: Config, name: str, path: pathlib.Path) -> dict[str, Any]:
 
 
 def parse_vary(text: str) -> tuple[str, list[Any]]:
-    """Text field=a,b,c -> the field and its values, of the type of the field's default."""
+    """Text field=a,b,c -> the field and its values, of the field's type."""
     name, _, values = text.partition("=")
-    default = getattr(Config, name, None)
-    if not values or default is None or isinstance(default, tuple | bool):
+    hints = typing.get_type_hints(Config)
+    kind = kind_of(hints[name]) if name in hints else None
+    if not values or kind not in (str, int, float):
         raise InvalidInputError(f"--vary takes setting=value,value,...; got {text!r}")
     try:
-        return name, [type(default)(value) for value in values.split(",")]
+        return name, [kind(value) for value in values.split(",")]
     except ValueError as error:
-        raise InvalidInputError(f"--vary: {name} takes a {type(default).__name__}") from error
+        raise InvalidInputError(f"--vary: {name} takes a {kind.__name__}") from error
 
 
 def changed(base: Config, set_name: str, changes: dict[str, Any]) -> Config:

@@ -34,7 +34,7 @@ def define_flags(config_type: type) -> None:
     hints = typing.get_type_hints(config_type)
     for entry in dataclasses.fields(config_type):
         shown = f" Default: {entry.default}." if entry.default is not None else ""
-        kind = _kind(hints[entry.name])
+        kind = kind_of(hints[entry.name])
         define = _DEFINERS.get(kind, flags.DEFINE_list)
         define(entry.name, None, entry.metadata["help"] + shown)
         # So that --help lists it: absl knows the main module by this name.
@@ -49,7 +49,7 @@ def config_from_flags(config_type: type, preset: Mapping[str, Any]) -> Any:
         given = flags.FLAGS[entry.name].value
         if given is None:
             continue
-        if _kind(hints[entry.name]) is tuple:
+        if kind_of(hints[entry.name]) is tuple:
             try:
                 given = tuple(int(item) for item in given)
             except ValueError as error:
@@ -60,7 +60,7 @@ def config_from_flags(config_type: type, preset: Mapping[str, Any]) -> Any:
     return config_type(**values)
 
 
-def _kind(hint: Any) -> type:
+def kind_of(hint: Any) -> type:
     """The type behind `X`, `X | None` or `tuple[int, ...]`."""
     if isinstance(hint, types.UnionType):
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))

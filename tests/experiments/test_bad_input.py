@@ -1,5 +1,6 @@
 """Input that cannot be used: one clear line, exit code 2, nothing left behind."""
 
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -12,7 +13,7 @@ import run_sdw
 import setup_run
 from config import Config
 
-from obd_jax import artefacts
+from obd_jax import artefacts, data
 from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
 from tests.teachers.checkpoints import Checkpoint, name, write_stats
 
@@ -77,6 +78,21 @@ def test_the_input_that_the_others_spoil_is_usable(inputs):
     setup = setup_run.prepare(config_of(inputs))
     assert len(setup.data) == ROWS - 2
     assert setup.environment.name == "hopper"
+
+
+def test_data_recorded_in_a_v5_task_are_scored_there(inputs, monkeypatch):
+    recorded = data.load_hdf5(inputs / "data.hdf5")
+    provenance = dataclasses.replace(recorded.provenance, environment="Hopper-v5")
+    found = dataclasses.replace(recorded, provenance=provenance)
+    monkeypatch.setattr(data, "load", lambda *_, **__: found)
+    config = config_of(inputs, dataset="hopper-medium", source="minari", env=None)
+    setup = setup_run.prepare(dataclasses.replace(config, dataset_path=None))
+    assert setup.environment.backend == "gymnasium Hopper-v5"
+    unknown = dataclasses.replace(
+        recorded, provenance=dataclasses.replace(provenance, environment=None)
+    )
+    monkeypatch.setattr(data, "load", lambda *_, **__: unknown)
+    assert "give --env" in refusal(dataclasses.replace(config, dataset_path=None))
 
 
 def spoiled(key, row, value):

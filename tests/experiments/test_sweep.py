@@ -58,6 +58,8 @@ def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
         ("ridge=1e-4,0.1", ("ridge", [1e-4, 0.1])),
         ("pairs=8", ("pairs", [8])),
         ("kernel=rbf,ntk", ("kernel", ["rbf", "ntk"])),
+        ("objective=pbc,dbc", ("objective", ["pbc", "dbc"])),
+        ("budget_minutes=1,2", ("budget_minutes", [1.0, 2.0])),
     ],
 )
 def test_values_have_the_type_of_their_setting(text, expected):
