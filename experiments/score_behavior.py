@@ -46,7 +46,9 @@ def run(config: Config) -> None:
         for steps in behavior.snapshots(name):
             policy = behavior.snapshot(name, steps)
             progress = Progress(f"{name} after {steps}, steps")
-            rows = behavior.roll_out(policy, environment, config.steps, config.seed, progress)
+            rows = behavior.roll_out(
+                policy.sample, environment, config.steps, config.seed, progress
+            )
             found = scores(rows, environment)
             print(
                 f"{name:<13}{steps:>12,}  {role_of.get(steps, ''):<8}{len(found):>9}"

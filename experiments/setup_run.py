@@ -71,17 +71,11 @@ def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Tea
     """Read data and teacher."""
     if (config.dataset is None) == (config.dataset_path is None):
         raise InvalidInputError("give either --dataset or --dataset_path")
-    if config.dataset == "toy":
-        return toy.SPEC, toy.offline_data(jax.random.key(0), TOY_TRANSITIONS), toy.teacher()
-    if config.dataset_path is not None and config.env is None:
-        raise InvalidInputError("--dataset_path needs --env, the environment of the data")
-    environment = environments.get(config.env) if config.env is not None else None
     teacher = None if config.teacher in (None, BEHAVIOR) else load_released(config)
     offline = load_data(config)
-    if environment is None:
-        if offline.provenance.environment is None:
-            raise InvalidInputError(f"{config.dataset} does not name its environment: give --env")
-        environment = environments.get(offline.provenance.environment)
+    environment = task_of(config, offline)
+    if teacher is None and config.dataset == "toy":
+        teacher = toy.teacher()
     if teacher is None:
         if config.teacher is None and offline.provenance.source != "embedded":
             raise InvalidInputError(
@@ -104,8 +98,24 @@ def load_released(config: Config) -> Teacher:
     return load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
 
 
-def load_data(config: Config) -> OfflineData:
-    """The data, from a file or by name."""
+def task_of(config: Any, offline: OfflineData) -> environments.EnvironmentSpec:
+    """The environment given, else the one that the data name."""
+    if config.dataset == "toy":
+        return toy.SPEC
+    name = config.env or offline.provenance.environment
+    if name is None:
+        raise InvalidInputError(f"{config.dataset} does not name its environment: give --env")
+    return environments.get(name)
+
+
+def load_data(config: Any) -> OfflineData:
+    """The data of any configuration that has the fields, from a file or by name."""
+    if config.dataset_path is not None and config.env is None:
+        raise InvalidInputError("--dataset_path needs --env, the environment of the data")
+    if config.env is not None:
+        environments.get(config.env)  # Refuses an unknown one before anything is read.
+    if config.dataset == "toy":
+        return toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
     if config.dataset_path is None:
         assert config.dataset is not None
         return data.load(

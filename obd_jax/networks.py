@@ -13,12 +13,14 @@ class MLP(nn.Module):
     """ReLU network with a linear output: inputs [..., in] -> [..., output_size].
 
     Unless given otherwise, kernels are orthogonal with gain sqrt(2) on every layer, the
-    initialisation of the OBD release (Lei et al. 2024). Biases are zero.
+    initialisation of the OBD release (Lei et al. 2024). Biases are zero. With `layer_norm`, the
+    activations of every hidden layer are normalised after the ReLU.
     """
 
     hidden_sizes: Sequence[int]
     output_size: int
     kernel_init: nn.initializers.Initializer = nn.initializers.orthogonal(2.0**0.5)
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
@@ -26,6 +28,8 @@ class MLP(nn.Module):
         hidden = inputs
         for size in self.hidden_sizes:
             hidden = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(hidden))
+            if self.layer_norm:
+                hidden = nn.LayerNorm()(hidden)
         return nn.Dense(self.output_size, kernel_init=self.kernel_init)(hidden)
 
 

@@ -1,5 +1,6 @@
 """What a run leaves behind: its folder, the distilled set, a picture, versions."""
 
+from obd_jax.artefacts.checkpoint import load_checkpoint, save_checkpoint
 from obd_jax.artefacts.curve import draw_curve
 from obd_jax.artefacts.distilled import DistilledSet, load, save
 from obd_jax.artefacts.run_folder import RunFolder, refuse_unusable
@@ -10,7 +11,9 @@ __all__ = [
     "RunFolder",
     "draw_curve",
     "load",
+    "load_checkpoint",
     "refuse_unusable",
     "save",
+    "save_checkpoint",
     "software",
 ]

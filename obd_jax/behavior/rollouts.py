@@ -6,25 +6,27 @@ from collections.abc import Callable, Sequence
 import gymnasium
 import numpy as np
 
-from obd_jax.behavior.policy import BehaviorPolicy
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.types import InvalidInputError
+
+# (generator, observations [B, D]) -> actions [B, A] in [-1, 1].
+Act = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 # Environments that advance together, so that the policy is evaluated for all of them at once.
 LANES = 8
 
 
 def roll_out(
-    policy: BehaviorPolicy | None,
+    act: Act | None,
     environment: EnvironmentSpec,
     steps: int,
     seed: int | Sequence[int],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Record a policy, as D4RL did: sampled actions, one episode after another.
+    """Record a policy as D4RL did, one episode after another.
 
     Args:
-        policy: stochastic; None: uniform actions in [-1, 1].
+        act: how it acts, like `BehaviorPolicy.sample`; None: uniform actions in [-1, 1].
         environment: a Gymnasium task.
         steps: rows to record, at least `LANES`. All episodes that had begun when there were as
             many are played to their end, so that short ones have no advantage.
@@ -64,10 +66,10 @@ def roll_out(
     for row in itertools.count():
         if not running:
             break
-        if policy is None:
+        if act is None:
             action = generator.uniform(-1, 1, (LANES, action_size)).astype(np.float32)
         else:
-            action = policy.sample(generator, observation)
+            action = act(generator, observation)
         for lane in sorted(running):
             observations[lane, row], actions[lane, row] = observation[lane], action[lane]
             following, reward, terminated, truncated, _ = lanes[lane].step(action[lane])

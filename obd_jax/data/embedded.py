@@ -194,5 +194,5 @@ def _record_shard(
     number: int, environment: str, steps: int | None, rows: int, seed: tuple[int, ...]
 ) -> tuple[int, dict[str, Any]]:
     """Rows by one policy; runs in a process of its own."""
-    policy = None if steps is None else behavior.snapshot(environment, steps)
-    return number, behavior.roll_out(policy, environments.get(environment), rows, seed)
+    act = None if steps is None else behavior.snapshot(environment, steps).sample
+    return number, behavior.roll_out(act, environments.get(environment), rows, seed)

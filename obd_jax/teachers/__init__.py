@@ -1,7 +1,36 @@
-"""Near-expert policies with their critics."""
+"""Near-expert policies with their critics: trained from offline data, or read from files."""
 
-from obd_jax.teachers.behavior import behavior_teacher
-from obd_jax.teachers.calql import load_calql
+from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
+from obd_jax.teachers.cal_ql import cal_ql
+from obd_jax.teachers.calibration import q_calibration
+from obd_jax.teachers.embedded import behavior_teacher
+from obd_jax.teachers.files import load_teacher, save_teacher
+from obd_jax.teachers.iql import iql
+from obd_jax.teachers.registry import ALGORITHMS, make_algorithm
+from obd_jax.teachers.released import load_calql
+from obd_jax.teachers.td3 import rebrac, td3_bc
+from obd_jax.teachers.train import DivergedError, Trainable, discounted_returns, prepare, train
 from obd_jax.teachers.validate import check_teacher
 
-__all__ = ["behavior_teacher", "check_teacher", "load_calql"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Batch",
+    "DivergedError",
+    "TrainState",
+    "Trainable",
+    "behavior_teacher",
+    "cal_ql",
+    "check_teacher",
+    "discounted_returns",
+    "iql",
+    "load_calql",
+    "load_teacher",
+    "make_algorithm",
+    "prepare",
+    "q_calibration",
+    "rebrac",
+    "save_teacher",
+    "td3_bc",
+    "train",
+]

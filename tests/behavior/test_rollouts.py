@@ -61,7 +61,7 @@ def test_actions_are_those_of_the_policy():
     # One linear layer whose mean is 0.3 everywhere and whose deviation is about 0.
     bias = np.concatenate([np.full(3, 0.3), np.full(3, -20.0)]).astype(np.float32)
     policy = behavior.BehaviorPolicy((np.zeros((11, 6), np.float32),), (bias,))
-    actions = behavior.roll_out(policy, HOPPER, 80, seed=0)["actions"]
+    actions = behavior.roll_out(policy.sample, HOPPER, 80, seed=0)["actions"]
     np.testing.assert_allclose(actions, np.tanh(0.3), atol=1e-6)
 
 

@@ -16,7 +16,7 @@ def test_there_is_a_ladder_up_to_medium_and_an_expert(name):
     assert sum(step <= roles["medium"] for step in steps) >= 9
     assert steps[-1] == roles["expert"]
     environment = environments.get(name)
-    rows = behavior.roll_out(behavior.snapshot(name, steps[0]), environment, 80, seed=0)
+    rows = behavior.roll_out(behavior.snapshot(name, steps[0]).sample, environment, 80, seed=0)
     assert np.isfinite(rows["observations"]).all()
 
 
@@ -27,7 +27,7 @@ def test_all_of_them_take_little_room():
 
 def test_the_expert_of_hopper_is_one():
     policy = behavior.snapshot("hopper", behavior.ROLES["hopper"]["expert"])
-    rows = behavior.roll_out(policy, environments.get("hopper"), 8 * 1000, seed=3)
+    rows = behavior.roll_out(policy.sample, environments.get("hopper"), 8 * 1000, seed=3)
     returns = rows["rewards"].reshape(8, 1000).sum(axis=1)
     assert not rows["terminals"].any()
     assert environments.normalized_score(environments.get("hopper"), returns).min() > 95

@@ -116,7 +116,7 @@ def test_recorded_data_are_of_both_policies_and_say_what_they_are(cache):
         assert {"gymnasium", "mujoco", "numpy"} <= set(file.attrs)
     expert = behavior.snapshot("hopper", ROLES["hopper"]["expert"])
     alone = behavior.roll_out(
-        expert, environments.get("hopper"), 1200, (0, ROLES["hopper"]["expert"], 0)
+        expert.sample, environments.get("hopper"), 1200, (0, ROLES["hopper"]["expert"], 0)
     )
     np.testing.assert_array_equal(rewards[1200:], alone["rewards"])
 
@@ -156,7 +156,7 @@ def test_many_processes_record_what_one_does(cache, monkeypatch):
     steps = ROLES["hopper"]["medium"]
     policy = behavior.snapshot("hopper", steps)
     shards = [
-        behavior.roll_out(policy, environment, rows, (0, steps, number))
+        behavior.roll_out(policy.sample, environment, rows, (0, steps, number))
         for number, rows in enumerate([400, 400, 200])
     ]
     expected = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}

@@ -1,0 +1,88 @@
+"""What the offline RL algorithms have in common."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from obd_jax.networks import MLP
+from obd_jax.types import Array, Key, Params
+
+
+class Batch(NamedTuple):
+    """Transitions of the offline data, in any order.
+
+    observations:      [B, D] normalised.
+    actions:           [B, A] in [-1, 1].
+    rewards:           [B].
+    next_observations: [B, D] normalised.
+    next_actions:      [B, A] what the data does next; the last action once more at episodes' ends.
+    terminals:         [B] 1 where the environment ended (not where time ran out), else 0.
+    returns:           [B] discounted rewards of the data from here to the episode's end.
+    """
+
+    observations: Any
+    actions: Any
+    rewards: Any
+    next_observations: Any
+    next_actions: Any
+    terminals: Any
+    returns: Any
+
+
+class TrainState(NamedTuple):
+    """What training carries on.
+
+    actor:     parameters of pi*.
+    critics:   of two critics; q* is the first one, or their minimum where so stated.
+    targets:   moving averages that targets are computed with.
+    others:    what an algorithm has besides.
+    optimizer: states of the optimisers.
+    key:       for noise and sampled actions.
+    step:      [] int32, updates so far.
+    """
+
+    actor: Params
+    critics: tuple[Params, Params]
+    targets: Any
+    others: Any
+    optimizer: Any
+    key: Key
+    step: Array
+
+
+class Algorithm(NamedTuple):
+    """An offline RL algorithm as pure functions.
+
+    init:              key -> state.
+    update:            (state, batch) -> (state, metrics), among them "value", the critics' mean.
+    actor:             network of pi*: tanh of its first A outputs is the action.
+    critic:            network of q* on observations and actions side by side.
+    discount:          of rewards.
+    batch_size:        B.
+    normalize_rewards: whether rewards are divided by the range of the data's returns over 1000.
+    """
+
+    init: Callable[[Key], TrainState]
+    update: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    actor: MLP
+    critic: MLP
+    discount: float
+    batch_size: int
+    normalize_rewards: bool = False
+
+
+def act(actor: MLP, params: Params, observations: Array, action_size: int) -> Array:
+    """Deterministic actions [..., A] on normalised observations [..., D]."""
+    return jnp.tanh(jnp.asarray(actor.apply(params, observations))[..., :action_size])
+
+
+def value(critic: MLP, params: Params, observations: Array, actions: Array) -> Array:
+    """Values [...] of actions [..., A] on normalised observations [..., D]."""
+    inputs = jnp.concatenate([observations, actions], axis=-1)
+    return jnp.asarray(critic.apply(params, inputs))[..., 0]
+
+
+def values(critic: MLP, params: tuple[Params, ...], observations: Array, actions: Array) -> Array:
+    """Values [critics, ...] by several critics."""
+    return jnp.stack([value(critic, each, observations, actions) for each in params])
