@@ -16,7 +16,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["obd_jax", "obd_jax.*"]),
-    package_data={"obd_jax.behavior": ["policies/*/*.npz"]},
+    package_data={
+        "obd_jax.behavior": ["policies/*/*.npz"],
+        "obd_jax.teachers": ["weights/*.npz"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from obd_jax import data, density, distill, optimizers, students
+from obd_jax import data, density, distill, optimizers, students, teachers
 from obd_jax.command_line import field
 from obd_jax.types import InvalidInputError, Student
 
@@ -24,8 +24,9 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 PRESETS = ("default", "paper", "transfer")
 
-# The teacher that is the package's own.
-BEHAVIOR = "behavior"
+# Teachers that need no file: those of the package, and those trained on the data.
+BUNDLED, BEHAVIOR = "bundled", "behavior"
+TEACHERS = (BUNDLED, BEHAVIOR, *teachers.ALGORITHMS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Config:
     )
     teacher: str | None = field(
         None,
-        f"Released Cal-QL checkpoint (.pt), or {BEHAVIOR}: the package's expert of the "
-        "environment, the default for embedded data.",
+        f"{BUNDLED}: the package's, for embedded data and their default; {BEHAVIOR}: the package's "
+        f"expert, without a critic; {', '.join(teachers.ALGORITHMS)}: trained on the data; or a "
+        "file, .npz of train_teacher.py or .pt of a released Cal-QL.",
     )
     teacher_stats: str | None = field(None, "JSON file with the teacher's state mean and std.")
     teacher_stats_key: str | None = field(None, "Entry of --teacher_stats.")

@@ -1,5 +1,8 @@
 """From a configuration to what a run starts from, all of it checked."""
 
+import dataclasses
+import hashlib
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -7,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from config import ANNEALS, BEHAVIOR, INITIALIZERS, Config, check, recipe, stages
+import train_teacher
+from config import ANNEALS, BUNDLED, INITIALIZERS, TEACHERS, Config, check, recipe, stages
+from inputs import load_data, task_of
 
 from obd_jax import (
     artefacts,
@@ -18,10 +23,10 @@ from obd_jax import (
     evaluation,
     optimizers,
     students,
+    teachers,
     toy,
 )
 from obd_jax.command_line import Clock, Progress, note
-from obd_jax.teachers import behavior_teacher, check_teacher, load_calql
 from obd_jax.types import (
     Array,
     InvalidInputError,
@@ -33,8 +38,6 @@ from obd_jax.types import (
     Targets,
     Teacher,
 )
-
-TOY_TRANSITIONS = 20_000
 
 
 class Setup(NamedTuple):
@@ -69,61 +72,77 @@ class Goal(NamedTuple):
 
 def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Teacher]:
     """Read data and teacher."""
-    if (config.dataset is None) == (config.dataset_path is None):
-        raise InvalidInputError("give either --dataset or --dataset_path")
-    teacher = None if config.teacher in (None, BEHAVIOR) else load_released(config)
+    # A file is read before the data, which may take minutes to be recorded.
+    from_file = None if config.teacher in (None, *TEACHERS) else load_file(config)
     offline = load_data(config)
     environment = task_of(config, offline)
-    if teacher is None and config.dataset == "toy":
-        teacher = toy.teacher()
-    if teacher is None:
-        if config.teacher is None and offline.provenance.source != "embedded":
-            raise InvalidInputError(
-                "a near-expert policy is needed: give --teacher, --teacher_stats and "
-                f"--teacher_stats_key, or --teacher={BEHAVIOR}"
-            )
-        teacher = behavior_teacher(environment.name)
-        note(f"teacher: {teacher.provenance.name}, a policy of this package")
-    check_teacher(teacher, offline)
+    teacher = from_file or make_teacher(config, environment, offline)
+    teachers.check_teacher(teacher, offline)
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     return environment, offline, teacher
 
 
-def load_released(config: Config) -> Teacher:
-    """A released teacher."""
-    if not (config.teacher and config.teacher_stats and config.teacher_stats_key):
+def load_file(config: Config) -> Teacher:
+    """A teacher from the file given."""
+    assert config.teacher is not None
+    suffix = pathlib.Path(config.teacher).suffix
+    if suffix == ".npz":
+        return teachers.load_teacher(config.teacher)
+    if suffix != ".pt":
+        raise InvalidInputError(
+            f"unknown teacher {config.teacher!r}; known: {', '.join(TEACHERS)}, an .npz file of "
+            "train_teacher.py, a .pt file of Cal-QL"
+        )
+    if not (config.teacher_stats and config.teacher_stats_key):
         raise InvalidInputError(
             "a released teacher needs --teacher_stats and --teacher_stats_key with --teacher"
         )
-    return load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
+    return teachers.load_calql(config.teacher, config.teacher_stats, config.teacher_stats_key)
 
 
-def task_of(config: Any, offline: OfflineData) -> environments.EnvironmentSpec:
-    """The environment given, else the one that the data name."""
-    if config.dataset == "toy":
-        return toy.SPEC
-    name = config.env or offline.provenance.environment
-    if name is None:
-        raise InvalidInputError(f"{config.dataset} does not name its environment: give --env")
-    return environments.get(name)
-
-
-def load_data(config: Any) -> OfflineData:
-    """The data of any configuration that has the fields, from a file or by name."""
-    if config.dataset_path is not None and config.env is None:
-        raise InvalidInputError("--dataset_path needs --env, the environment of the data")
-    if config.env is not None:
-        environments.get(config.env)  # Refuses an unknown one before anything is read.
-    if config.dataset == "toy":
-        return toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
-    if config.dataset_path is None:
-        assert config.dataset is not None
-        return data.load(
-            config.dataset, config.source, rows=config.data_rows, note=note, progress=Progress
+def make_teacher(
+    config: Config, environment: environments.EnvironmentSpec, offline: OfflineData
+) -> Teacher:
+    """A teacher of the package, or trained on the data unless the cache has it."""
+    if config.teacher is None and config.dataset == "toy":
+        return toy.teacher()
+    if config.teacher is not None and config.teacher in teachers.ALGORITHMS:
+        return trained_teacher(config.teacher, environment, offline)
+    embedded = offline.provenance.source == "embedded"
+    name = (config.dataset or "").removesuffix("-v2")
+    if config.teacher is None and not embedded:
+        raise InvalidInputError(
+            "a near-expert policy is needed: --teacher takes "
+            f"{', '.join(teachers.ALGORITHMS)}, which are trained on the data, or a file"
         )
-    if config.source != "auto" or config.data_rows is not None:
-        raise InvalidInputError("--source and --data_rows are for --dataset, not --dataset_path")
-    return data.load_file(config.dataset_path)
+    if config.teacher == BUNDLED or (config.teacher is None and name in teachers.bundled_names()):
+        if not embedded:
+            raise InvalidInputError(f"--teacher={BUNDLED} is for embedded data")
+        teacher = teachers.bundled_teacher(name)
+    else:
+        teacher = teachers.behavior_teacher(environment.name)
+    note(f"teacher: {teacher.provenance.source}, {teacher.provenance.name}")
+    return teacher
+
+
+def trained_teacher(
+    algorithm: str, environment: environments.EnvironmentSpec, offline: OfflineData
+) -> Teacher:
+    """A teacher trained on these very data, kept in the cache; trained now if it lacks it."""
+    settings = train_teacher.Config(algorithm=algorithm)
+    identity = json.dumps([dataclasses.asdict(settings), offline.provenance.sha256])
+    folder = (
+        data.default_cache()
+        / "teachers"
+        / f"{algorithm}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    )
+    with data.locked(folder, note):
+        if not (folder / "results.json").exists():
+            note(f"training {algorithm}, kept in {folder}; stopped, it goes on from there")
+            settings = dataclasses.replace(settings, out=str(folder))
+            train_teacher.fit(settings, environment, offline)
+    note(f"teacher: {algorithm}, in {folder}")
+    return teachers.load_teacher(folder / "teacher.npz")
 
 
 def prepare(config: Config) -> Setup:

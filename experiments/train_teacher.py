@@ -13,12 +13,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from setup_run import load_data, task_of
+from inputs import load_data, task_of
 from train_behavior import check_same, write_rows
 
 from obd_jax import artefacts, data, environments, evaluation, teachers
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
-from obd_jax.types import InvalidInputError, Teacher
+from obd_jax.types import InvalidInputError, OfflineData, Teacher
 
 BLOCK = 1000
 # Seeds of episodes: those of the curve never serve the final score.
@@ -55,19 +55,29 @@ def run(config: Config) -> dict[str, Any]:
     """
     if config.out is None:
         raise InvalidInputError("--out is required")
-    if (config.dataset is None) == (config.dataset_path is None):
-        raise InvalidInputError("give either --dataset or --dataset_path")
+    check(config)
+    offline = load_data(config)
+    return fit(config, task_of(config, offline), offline)
+
+
+def check(config: Config) -> None:
+    """Refuse options out of range before data are read."""
     for name in ("episodes", "curve_points"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
     if config.steps < 1 or config.steps % BLOCK:
         raise InvalidInputError(f"--steps must be a multiple of {BLOCK}, got {config.steps}")
+    teachers.make_algorithm(config.algorithm, 1, 1, parse_options(config.options))
+
+
+def fit(
+    config: Config, environment: environments.EnvironmentSpec, offline: OfflineData
+) -> dict[str, Any]:
+    """Train on data at hand, in the folder `config.out`."""
+    assert config.out is not None
     options = parse_options(config.options)
-    teachers.make_algorithm(config.algorithm, 1, 1, options)  # Refuses before data are read.
-    if config.algorithm == "iql":
+    if config.algorithm == "iql":  # Its learning rate falls over the whole training.
         options = {"steps": str(config.steps), **options}
-    offline = load_data(config)
-    environment = task_of(config, offline)
     algorithm = teachers.make_algorithm(
         config.algorithm, offline.observation_size, offline.action_size, options
     )
@@ -76,7 +86,9 @@ def run(config: Config) -> dict[str, Any]:
     folder = pathlib.Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k != "out"}
-    check_same(folder / "config.json", {**settings, "data_sha256": offline.provenance.sha256})
+    # More steps go on with a training, but for IQL's, whose learning rate falls until the last.
+    lasting = {k: v for k, v in settings.items() if k != "steps" or config.algorithm == "iql"}
+    check_same(folder / "config.json", {**lasting, "data_sha256": offline.provenance.sha256})
     key = jax.random.key(config.seed)
     rows = read_rows(folder / "curve.csv")
     state = None

@@ -1,7 +1,7 @@
 """Offline data: by name, from files or arrays; normalisation."""
 
 from obd_jax.data.arrays import from_arrays
-from obd_jax.data.cache import default_cache, sha256
+from obd_jax.data.cache import default_cache, locked, sha256
 from obd_jax.data.d4rl import default_folder
 from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
 from obd_jax.data.files import load_file, load_hdf5, load_npz
@@ -21,6 +21,7 @@ __all__ = [
     "load_file",
     "load_hdf5",
     "load_npz",
+    "locked",
     "normalizer",
     "sha256",
 ]

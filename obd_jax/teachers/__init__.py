@@ -1,6 +1,7 @@
 """Near-expert policies with their critics: trained from offline data, or read from files."""
 
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
+from obd_jax.teachers.bundled import bundled_names, bundled_teacher
 from obd_jax.teachers.cal_ql import cal_ql
 from obd_jax.teachers.calibration import q_calibration
 from obd_jax.teachers.embedded import behavior_teacher
@@ -20,6 +21,8 @@ __all__ = [
     "TrainState",
     "Trainable",
     "behavior_teacher",
+    "bundled_names",
+    "bundled_teacher",
     "cal_ql",
     "check_teacher",
     "discounted_returns",

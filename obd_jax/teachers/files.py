@@ -27,7 +27,6 @@ def save_teacher(
     action_size: int,
     reward_scale: float,
     card: dict[str, Any],
-    dtype: Any = np.float32,
 ) -> None:
     """Write a teacher, whole or not at all.
 
@@ -42,7 +41,6 @@ def save_teacher(
         action_size: A.
         reward_scale: values are divided by it.
         card: how it was trained, and on what.
-        dtype: of the parameters in the file.
     """
     arrays: dict[str, Any] = {
         "observation_mean": np.asarray(normalizer.mean),
@@ -53,7 +51,7 @@ def save_teacher(
     }
     for name, params in (("actor", actor), ("critic", critic)):
         for place, leaf in flax.traverse_util.flatten_dict(params["params"], sep="/").items():
-            arrays[f"{name}/{place}"] = np.asarray(leaf).astype(dtype)
+            arrays[f"{name}/{place}"] = np.asarray(leaf)
     temporary = path.with_name(f".{path.name}.part")
     with temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)

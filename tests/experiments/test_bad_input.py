@@ -137,7 +137,10 @@ def test_unusable_data_are_refused(inputs, case):
 OPTIONS = {
     "no data": ({"dataset_path": None}, ["either --dataset or --dataset_path"]),
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
-    "no teacher": ({"teacher": None}, ["--teacher", "--teacher_stats_key"]),
+    "no teacher": ({"teacher": None}, ["--teacher takes rebrac, td3_bc"]),
+    "unknown teacher": ({"teacher": "sac"}, ["'sac'", "bundled, behavior, rebrac", ".npz", ".pt"]),
+    "missing trained teacher": ({"teacher": "/absent.npz"}, ["/absent.npz", "No such file"]),
+    "bundled for own data": ({"teacher": "bundled"}, ["--teacher=bundled is for embedded data"]),
     "no environment": ({"env": None}, ["--env"]),
     "unknown source": ({"source": "hub"}, ["'hub'", "auto, d4rl, embedded, minari"]),
     "rows of a file": ({"data_rows": 100}, ["--data_rows", "--dataset_path"]),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import evaluate_synthetic
+import inputs
 import jax
 import numpy as np
 import pytest
@@ -264,7 +265,7 @@ def quick(monkeypatch, tmp_path):
 
     monkeypatch.setattr(evaluation, "score_students", no_rollouts)
     monkeypatch.setattr(evaluation, "score_policies", no_rollouts)
-    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     count = iter(range(100))
 
     def quick(**changes):
@@ -370,7 +371,7 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
 
 
 def test_a_teacher_without_a_critic_is_imitated_without_weights(monkeypatch):
-    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, temperature=0.0))
     config = dataclasses.replace(TINY, temperature=0.0)
     goal = setup_run.make_goal(config, setup, Clock())
@@ -419,7 +420,7 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
 def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializer):
-    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, initializer=initializer))
     targets = distill.pbc(setup.data, setup.normalizer, setup.teacher)
     weights = np.linspace(0.0, 2.0, len(setup.data))
@@ -451,7 +452,7 @@ def test_divergence_keeps_the_last_good_set(quick, capsys):
 
 
 def test_data_without_a_complete_episode_have_no_row_of_their_own(quick, monkeypatch, capsys):
-    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 60)
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 60)
     results, _ = quick(temperature=0.0, batch_size=16)
     assert results["returns"]["data"] is None
     assert "the data has no complete episode" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import inputs
 import numpy as np
 import pairs
 import pytest
@@ -27,7 +28,7 @@ TINY = Config(
 
 @pytest.fixture
 def cells(tmp_path, monkeypatch):
-    monkeypatch.setattr(setup_run, "TOY_TRANSITIONS", 500)
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     return tmp_path / "new" / "cells.jsonl"
 
 

@@ -1,0 +1,129 @@
+"""The training loop: what it trains on, that it goes on where it stopped, and when it stops."""
+
+import jax
+import numpy as np
+import pytest
+
+from obd_jax import data, teachers
+from obd_jax.teachers import iql, rebrac
+from obd_jax.types import InvalidInputError
+
+
+def recorded(rows=60, rewards=None, **changes):
+    rng = np.random.default_rng(0)
+    fields = {
+        "observations": rng.normal(3, 2, (rows, 3)),
+        "actions": rng.uniform(-1, 1, (rows, 2)),
+        "rewards": rng.normal(size=rows) if rewards is None else rewards,
+        "terminals": np.arange(rows) % 10 == 4,
+        "timeouts": np.arange(rows) % 10 == 9,
+        **changes,
+    }
+    return data.from_arrays(**fields)
+
+
+def tiny(**options):
+    return rebrac(3, 2, hidden_sizes=(8,), **{"batch_size": 16, **options})
+
+
+def test_transitions_are_normalised_and_followed_within_their_episode():
+    offline = recorded()
+    made = teachers.prepare(tiny(), offline)
+    batch = made.transitions
+    np.testing.assert_allclose(
+        batch.observations, made.normalizer.normalize(offline.observations), atol=1e-6
+    )
+    np.testing.assert_allclose(np.mean(batch.observations, axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.std(batch.observations, axis=0), 1, atol=1e-2)
+    starts = set(offline.episode_starts.tolist())
+    for row in range(len(offline)):
+        last = row + 1 in starts or row + 1 == len(offline)
+        expected = offline.actions[row if last else row + 1]
+        np.testing.assert_array_equal(batch.next_actions[row], expected)
+    assert made.reward_scale == 1.0
+    assert made.value_bound == pytest.approx(100 * np.abs(offline.rewards).max(), rel=1e-6)
+
+
+def test_returns_are_discounted_to_the_end_of_the_episode():
+    rewards = np.array([1.0, 2.0, 3.0, 10.0, 20.0])
+    found = teachers.discounted_returns(rewards, np.array([0, 3]), 0.5)
+    np.testing.assert_allclose(found, [1 + 1 + 0.75, 2 + 1.5, 3, 10 + 10, 20])
+
+
+def test_iql_scales_rewards_by_the_range_of_returns():
+    offline = recorded()
+    made = teachers.prepare(iql(3, 2, hidden_sizes=(8,), batch_size=16), offline)
+    scale = 1000 / np.ptp(offline.episode_returns)
+    assert made.reward_scale == pytest.approx(scale)
+    np.testing.assert_allclose(made.transitions.rewards, scale * offline.rewards, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rewards": np.zeros(60)}, r"all rewards are 0 \(or missing\)"),
+        ({"rewards": np.full(60, 2.5)}, r"all rewards are 2.5"),
+        ({"rows": 12}, "10 transitions are fewer than a batch of 16"),
+    ],
+)
+def test_data_that_teach_nothing_are_refused(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        teachers.prepare(tiny(), recorded(**changes))
+
+
+def test_training_goes_on_bit_by_bit_where_it_stopped():
+    algorithm, key = tiny(), jax.random.key(3)
+    made = teachers.prepare(algorithm, recorded())
+    whole = teachers.train(key, algorithm, made, steps=40, block=10)
+    half = teachers.train(key, algorithm, made, steps=20, block=10)
+    rest = teachers.train(key, algorithm, made, steps=40, block=10, state=half)
+    for left, right in zip(
+        jax.tree.leaves(whole._replace(key=0)), jax.tree.leaves(rest._replace(key=0)), strict=True
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_blocks_are_reported_and_compiled_once():
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    records = []
+    teachers.train(
+        jax.random.key(0),
+        algorithm,
+        made,
+        steps=30,
+        block=10,
+        callback=lambda *a: records.append(a),
+    )
+    assert [record["step"] for _, record in records] == [10, 20, 30]
+    assert {"seconds", "critic_loss", "value"} <= set(records[0][1])
+    before = teachers.train.__globals__["_updates"]._cache_size()
+    teachers.train(jax.random.key(1), algorithm, made, steps=10, block=10)
+    assert teachers.train.__globals__["_updates"]._cache_size() == before
+
+
+def test_diverging_critics_stop_the_training_with_the_last_good_state():
+    algorithm = tiny(learning_rate=100.0)
+    made = teachers.prepare(algorithm, recorded())
+    states = []
+    with pytest.raises(
+        teachers.DivergedError, match=r"before step \d+: .* rewards allow"
+    ) as caught:
+        teachers.train(
+            jax.random.key(0),
+            algorithm,
+            made,
+            steps=2000,
+            block=1,
+            callback=lambda state, _: states.append(state),
+        )
+    assert caught.value.state is states[-1]
+    assert "lower the learning rate" in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [0, -10, 15])
+def test_steps_that_are_no_blocks_are_refused(steps):
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    with pytest.raises(InvalidInputError, match="positive multiple of 10"):
+        teachers.train(jax.random.key(0), algorithm, made, steps=steps, block=10)
