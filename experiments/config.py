@@ -45,9 +45,10 @@ class Config:
     )
     teacher: str | None = field(
         None,
-        f"{BUNDLED}: the package's, for embedded data and their default; {BEHAVIOR}: the package's "
-        f"expert, without a critic; {', '.join(teachers.ALGORITHMS)}: trained on the data; or a "
-        "file, .npz of train_teacher.py or .pt of a released Cal-QL.",
+        f"The near-expert. {BUNDLED}: the package's for these embedded data; {BEHAVIOR}: the "
+        f"package's expert, without a critic; {', '.join(teachers.ALGORITHMS)}: trained on the "
+        "data; or a file, .npz of train_teacher.py or .pt of a released Cal-QL. Absent: for "
+        "embedded data the first of these that there is.",
     )
     teacher_stats: str | None = field(None, "JSON file with the teacher's state mean and std.")
     teacher_stats_key: str | None = field(None, "Entry of --teacher_stats.")

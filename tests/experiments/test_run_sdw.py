@@ -385,12 +385,22 @@ def test_a_teacher_without_a_critic_is_imitated_without_weights(monkeypatch):
         setup_run.make_goal(dataclasses.replace(config, objective="av_pbc"), blind, Clock())
 
 
+def test_the_teacher_of_embedded_data_comes_with_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
+    config = Config(dataset="walker2d-medium", source="embedded", data_rows=400, pairs=8)
+    setup = setup_run.prepare(config)
+    assert setup.teacher.provenance.name == "bundled walker2d-medium"
+    assert setup.teacher.value is not None
+    other = setup_run.prepare(dataclasses.replace(config, teacher="behavior"))
+    assert other.teacher.value is None
+
+
 def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     config = Config(
-        dataset="hopper-medium-v2",
+        dataset="hopper-random-v2",
         data_rows=1600,
         temperature=0.0,
         pairs=8,
@@ -402,7 +412,7 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     results = run_sdw.run(config)
     card = results["provenance"]
     assert card["data"]["source"] == "embedded"
-    assert card["data"]["name"] == "hopper-medium, 1600 rows, seed 0"
+    assert card["data"]["name"] == "hopper-random, 1600 rows, seed 0"
     assert card["data"]["environment"] == "Hopper-v4"
     assert card["environment"] == {"name": "hopper", "backend": "gymnasium Hopper-v4"}
     assert card["teacher"]["source"] == "behaviour policy"
@@ -415,7 +425,7 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "data: embedded" in said.out
     assert "data: embedded, by policies of this package" in said.err
-    assert "teacher: hopper expert" in said.err
+    assert "teacher: behaviour policy, hopper expert" in said.err
 
 
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
