@@ -16,7 +16,7 @@ from config import PRESETS, Config, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import distil, initial_set, make_goal, prepare
 
-from obd_jax import artefacts, data, distill, evaluation, students
+from obd_jax import artefacts, data, distill, evaluation, students, teachers
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
 from obd_jax.types import SyntheticData
 
@@ -114,7 +114,7 @@ def main() -> None:
     settings = preset(flags.FLAGS.config, given.student, given.objective, environment)
     try:
         run(config_from_flags(Config, settings))
-    except (distill.DivergedError, FloatingPointError) as error:
+    except (distill.DivergedError, teachers.DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
 
 
