@@ -147,7 +147,7 @@ PAPER_STUDENT: dict[str, Any] = {
 }
 
 
-def preset(name: str, student: str, objective: str | None, environment: str) -> dict[str, Any]:
+def preset(name: str, student: str, objective: str | None, task: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
     "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
@@ -177,7 +177,7 @@ def preset(name: str, student: str, objective: str | None, environment: str) -> 
         "outer_learning_rate": 0.1,
         "clip_norm": 2.0,
         "anneal": "constant",
-        "outer_steps": short if environment == "hopper" else long,
+        "outer_steps": short if "hopper" in task.lower() else long,
     }
 
 

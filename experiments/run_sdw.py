@@ -110,8 +110,8 @@ def run(config: Config) -> dict[str, Any]:
 def main() -> None:
     """Entry point."""
     given = config_from_flags(Config, {})
-    environment = given.env or (given.dataset or "").partition("-")[0]
-    settings = preset(flags.FLAGS.config, given.student, given.objective, environment)
+    task = given.env or given.dataset or ""
+    settings = preset(flags.FLAGS.config, given.student, given.objective, task)
     try:
         run(config_from_flags(Config, settings))
     except (distill.DivergedError, teachers.DivergedError, FloatingPointError) as error:

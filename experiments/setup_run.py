@@ -14,6 +14,7 @@ import train_teacher
 from config import ANNEALS, BUNDLED, INITIALIZERS, TEACHERS, Config, check, recipe, stages
 from inputs import load_data, task_of
 
+import obd_jax
 from obd_jax import (
     artefacts,
     data,
@@ -76,9 +77,9 @@ def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Tea
     from_file = None if config.teacher in (None, *TEACHERS) else load_file(config)
     offline = load_data(config)
     environment = task_of(config, offline)
+    evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     teacher = from_file or make_teacher(config, environment, offline)
     teachers.check_teacher(teacher, offline)
-    evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     return environment, offline, teacher
 
 
@@ -130,7 +131,9 @@ def trained_teacher(
 ) -> Teacher:
     """A teacher trained on these very data, kept in the cache; trained now if it lacks it."""
     settings = train_teacher.Config(algorithm=algorithm)
-    identity = json.dumps([dataclasses.asdict(settings), offline.provenance.sha256])
+    identity = json.dumps(
+        [obd_jax.__version__, dataclasses.asdict(settings), offline.provenance.sha256]
+    )
     folder = (
         data.default_cache()
         / "teachers"

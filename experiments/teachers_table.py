@@ -41,7 +41,7 @@ def row(results: dict[str, Any]) -> str:
     teacher, recorded = results["returns"]["teacher"], results["returns"]["data"]
     low, high = teacher["ci95"]
     cells = [
-        config["dataset"] or pathlib.Path(config["dataset_path"]).name,
+        config["dataset"] or pathlib.Path(results["provenance"]["data"]["name"]).name,
         config["algorithm"],
         f"{config['steps']:,}",
         f"{teacher['mean']:.1f} [{low:.1f}, {high:.1f}]",

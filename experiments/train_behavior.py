@@ -175,7 +175,9 @@ def train(config: Config) -> pathlib.Path:
 def check_same(path: pathlib.Path, settings: dict[str, Any]) -> None:
     """Record the settings of a folder, or refuse other ones than it has."""
     if not path.exists():
-        path.write_text(json.dumps(settings, indent=2) + "\n")
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+        temporary.replace(path)
         return
     found = json.loads(path.read_text())
     other = [f"{k} {found.get(k)} there, {v} given" for k, v in settings.items() if found[k] != v]

@@ -83,21 +83,30 @@ def fit(
     )
     trainable = teachers.prepare(algorithm, offline)
 
+    evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     folder = pathlib.Path(config.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"--out {folder} cannot be written: {error}") from error
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k != "out"}
     # More steps go on with a training, but for IQL's, whose learning rate falls until the last.
     lasting = {k: v for k, v in settings.items() if k != "steps" or config.algorithm == "iql"}
     check_same(folder / "config.json", {**lasting, "data_sha256": offline.provenance.sha256})
     key = jax.random.key(config.seed)
-    rows = read_rows(folder / "curve.csv")
+    rows: list[dict[str, Any]] = []
     state = None
     checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists():
         like = jax.eval_shape(algorithm.init, key)
         state = artefacts.load_checkpoint(checkpoint, jax.tree.map(_zeros, like))
         note(f"goes on from {checkpoint}, step {int(state.step)}")
-        rows = [row for row in rows if int(row["step"]) <= int(state.step)]
+        if int(state.step) < config.steps:
+            # What it says will not be true of the teacher any more.
+            (folder / "results.json").unlink(missing_ok=True)
+        rows = [r for r in read_rows(folder / "curve.csv") if int(r["step"]) <= int(state.step)]
+        if not rows:
+            raise InvalidInputError(f"{folder} has a checkpoint and lacks its curve.csv")
 
     def teacher_of(state: teachers.TrainState) -> Teacher:
         teachers.save_teacher(
@@ -107,7 +116,7 @@ def fit(
             trainable.normalizer,
             offline.action_size,
             trainable.reward_scale,
-            card,
+            {**card, "step": int(state.step)},
         )
         return teachers.load_teacher(folder / "teacher.npz")
 

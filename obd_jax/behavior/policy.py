@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +69,7 @@ def load(path: str | os.PathLike) -> BehaviorPolicy:
                 tuple(file[f"{kind}_{i}"].astype(np.float32) for i in range(layers))
                 for kind in ("kernel", "bias")
             ]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    # Damage shows as many things: of the archive, of compression, of the header of an array.
+    except Exception as error:
         raise InvalidInputError(f"{os.fspath(path)}: not a behaviour policy: {error}") from error
     return BehaviorPolicy(*read)

@@ -74,7 +74,10 @@ def download(
 def _receive(url, part, progress, timeout):
     """One connection: appends to `part` what is missing, or starts it anew."""
     have = _size(part)
-    request = urllib.request.Request(url, headers={"User-Agent": "obd-jax"})
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "obd-jax"})
+    except ValueError as error:
+        raise InvalidInputError(f"{url}: {error}; http:// or https:// is needed") from error
     if have and _validator(part).exists():
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", _validator(part).read_text())
@@ -92,9 +95,9 @@ def _receive(url, part, progress, timeout):
     except (OSError, http.client.HTTPException) as error:
         raise _InterruptedError(str(getattr(error, "reason", error))) from error
     with response:
-        kind = response.headers.get_content_type()
-        if kind.startswith("text/"):
-            raise InvalidInputError(f"{url}: the server sends {kind}, which is no data set")
+        # A page instead of the file; whatever else is wrong, `check` finds.
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise InvalidInputError(f"{url}: the server sends text/html, which is no data set")
         if response.status == 206:
             start = have
         else:

@@ -26,6 +26,9 @@ _ROWS = {
 }
 _REPLAY_ROWS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}
 
+# To be raised when rows are recorded or arranged in another way.
+_FORMAT = 1
+
 # Rows that one process records at a time: eight whole episodes on each lane.
 _SHARD = 8 * behavior.LANES * environments.MAX_EPISODE_STEPS
 
@@ -132,14 +135,14 @@ def load_embedded(
         ],
     }
     text = json.dumps(card)
-    # Another version of a policy, or of how rows are made of it, is another file.
-    identity = hashlib.sha256(text.encode()).hexdigest()[:8]
+    versions = {package: version(package) for package in ("gymnasium", "mujoco", "numpy")}
+    # Other policies, another way of recording them, or another simulator make another file.
+    identity = hashlib.sha256(json.dumps([_FORMAT, versions, text]).encode()).hexdigest()[:8]
     path = cache / "embedded" / f"{name}-{rows}-{seed}-{identity}.hdf5"
 
     def make(temporary: pathlib.Path) -> None:
         note(f"recording {rows:,} transitions of {name}, kept as {path}")
         fields = _record(environment.name, parts, seed, progress(f"record {name}, rows"))
-        versions = {package: version(package) for package in ("gymnasium", "mujoco", "numpy")}
         write_hdf5(temporary, fields, {"card": text, **versions})
 
     sha256 = cached(path, make, note)

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +57,8 @@ def load_npz(path: str | os.PathLike) -> OfflineData:
         with open(path, "rb") as content, np.load(content) as file:
             fields = {name: file[name] for name in _NPZ if name in file.files}
             found = file.files
-    except (OSError, TypeError, AttributeError, ValueError, zipfile.BadZipFile) as error:
+    # Damage shows as many things: of the archive, of compression, of the header of an array.
+    except Exception as error:
         raise InvalidInputError(f"{path}: not an npz file: {error}") from error
     for name in ("observations", "actions"):
         if name not in fields:

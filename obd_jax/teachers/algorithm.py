@@ -61,6 +61,7 @@ class Algorithm(NamedTuple):
     discount:          of rewards.
     batch_size:        B.
     normalize_rewards: whether rewards are divided by the range of the data's returns over 1000.
+    largest_penalty:   the most that is taken off a value in a target.
     """
 
     init: Callable[[Key], TrainState]
@@ -70,6 +71,7 @@ class Algorithm(NamedTuple):
     discount: float
     batch_size: int
     normalize_rewards: bool = False
+    largest_penalty: float = 0.0
 
 
 def act(actor: MLP, params: Params, observations: Array, action_size: int) -> Array:

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import flax.traverse_util
@@ -80,9 +79,10 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
         name = json.loads(str(arrays["card"]))["algorithm"]
         actor, actor_params, actor_sizes = _network(arrays, "actor")
         critic, critic_params, critic_sizes = _network(arrays, "critic")
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        (observation_size,) = normalizer.mean.shape
+    # Damage shows as many things: of the archive, of compression, of the header of an array.
+    except Exception as error:
         raise InvalidInputError(f"{path}: not a teacher: {error}") from error
-    (observation_size,) = normalizer.mean.shape
     if (
         actor_sizes[0] != observation_size
         or actor_sizes[1] < action_size

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import numpy as np
+
 from obd_jax.teachers.algorithm import Algorithm
 from obd_jax.teachers.cal_ql import cal_ql
 from obd_jax.teachers.iql import iql
@@ -38,6 +40,10 @@ def make_algorithm(
             raise InvalidInputError(
                 f"{name}: {option} takes {known[option].__name__}, got {text!r}"
             ) from error
-        if not values[option] >= 0:
-            raise InvalidInputError(f"{name}: {option} must not be negative, got {text}")
+        least = 1 if known[option] is int else 0
+        most = 0.9999 if option == "discount" else 1.0 if option == "expectile" else np.inf
+        if not least <= values[option] <= most:
+            raise InvalidInputError(
+                f"{name}: {option} must lie between {least} and {most}, got {text}"
+            )
     return ALGORITHMS[name](observation_size, action_size, **values)

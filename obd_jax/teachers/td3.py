@@ -59,6 +59,8 @@ def rebrac(
 ) -> Algorithm:
     """ReBRAC (Tarasov et al. 2023, arXiv 2305.09836): penalties on actor and critic, LayerNorm.
 
+    The actor follows the first critic, as in TD3; in the authors' code it follows the lesser one.
+
     Args:
         observation_size: D.
         action_size: A.
@@ -181,4 +183,12 @@ def _td3(
         )
         return new_state, {"critic_loss": loss, "value": mean_value}
 
-    return Algorithm(init, update, actor, critic, discount, batch_size)
+    return Algorithm(
+        init,
+        update,
+        actor,
+        critic,
+        discount,
+        batch_size,
+        largest_penalty=4 * action_size * critic_penalty,  # Actions are at most 2 apart.
+    )

@@ -45,14 +45,16 @@ def prepare(algorithm: Algorithm, data: OfflineData) -> Trainable:
     """Offline data in the units of an algorithm.
 
     Raises:
-        InvalidInputError: rewards missing or constant, or fewer transitions than a batch.
+        InvalidInputError: rewards missing, or constant without terminals, or fewer transitions
+            than a batch.
     """
     where = data.provenance.name
     if len(data) < algorithm.batch_size:
         raise InvalidInputError(
             f"{where}: {len(data)} transitions are fewer than a batch of {algorithm.batch_size}"
         )
-    if np.ptp(data.rewards) == 0:
+    # A constant reward still tells something where episodes end.
+    if np.ptp(data.rewards) == 0 and (data.rewards[0] == 0 or not data.terminals.any()):
         raise InvalidInputError(
             f"{where}: all rewards are {data.rewards[0]:g} (or missing); nothing can be learned"
         )
@@ -78,7 +80,8 @@ def prepare(algorithm: Algorithm, data: OfflineData) -> Trainable:
             discounted_returns(rewards, data.episode_starts, algorithm.discount), jnp.float32
         ),
     )
-    bound = float(np.abs(rewards).max()) / (1 - algorithm.discount)
+    largest = float(np.abs(rewards).max()) + algorithm.discount * algorithm.largest_penalty
+    bound = largest / (1 - algorithm.discount)
     return Trainable(transitions, normalizer, scale, bound)
 
 
@@ -117,7 +120,8 @@ def train(
         The state after the last update.
 
     Raises:
-        InvalidInputError: steps that are no positive multiple of `block`.
+        InvalidInputError: steps that are no positive multiple of `block`, or fewer than `state`
+            has behind it.
         DivergedError: the critics' mean is not finite, or beyond what rewards allow.
     """
     if steps <= 0 or steps % block:
@@ -125,6 +129,10 @@ def train(
     init_key, batch_key = jax.random.split(key)
     if state is None:
         state = algorithm.init(init_key)
+    if int(state.step) > steps:
+        raise InvalidInputError(
+            f"{int(state.step)} updates are done already, {steps} were asked for"
+        )
     start = time.monotonic()
     while int(state.step) < steps:
         following, metrics = _updates(algorithm, block, batch_key, state, trainable.transitions)

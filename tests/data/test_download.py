@@ -69,7 +69,8 @@ class Server:
             handler.send_header("Content-Length", str(promised))
         if mood != "drops without a tag":
             handler.send_header("ETag", self.tag)
-        handler.send_header("Content-Type", "application/octet-stream")
+        if mood != "no type":
+            handler.send_header("Content-Type", "application/octet-stream")
         handler.end_headers()
         if mood == "stalls at once":
             self.released.wait(30)
@@ -191,6 +192,16 @@ def test_a_length_too_small_is_found_by_the_check(server, tmp_path):
     with pytest.raises(InvalidInputError, match=r"not the file expected: other content"):
         fetch(server, tmp_path / "data.hdf5")
     assert left_in(tmp_path) == []
+
+
+def test_no_type_at_all_will_do(server, tmp_path):
+    server.moods = ["no type"]
+    fetch(server, tmp_path / "data.hdf5")
+
+
+def test_an_address_that_is_none_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="http:// or https:// is needed"):
+        download("mirror.example/data.hdf5", tmp_path / "data.hdf5", check=accept)
 
 
 def test_no_length_at_all_will_do(server, tmp_path):

@@ -150,6 +150,7 @@ def test_an_npz_file_of_everything_keeps_its_rows(tmp_path):
     [
         (None, "cannot be read: No such file"),
         (b"no archive", "not an npz file"),
+        (b"", "not an npz file"),
         ({"observations": np.zeros((4, 2))}, "lacks actions; used are .*; found observations"),
         (
             {"observations": np.full((4, 2), np.nan), "actions": np.zeros((4, 1))},
@@ -169,6 +170,23 @@ def test_an_npz_file_that_cannot_be_used_is_refused(tmp_path, content, message):
         np.savez(path, **content)
     with pytest.raises(InvalidInputError, match=rf"data\.npz: .*{message}|data\.npz: {message}"):
         data.load(str(path))
+
+
+def test_an_npz_file_damaged_anywhere_is_refused_or_read(tmp_path):
+    fields = recording()
+    np.savez_compressed(tmp_path / "whole.npz", **fields)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    generator, refused = np.random.default_rng(0), 0
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in generator.integers(len(content), size=20):
+            content[place] = generator.integers(256)
+        (tmp_path / "data.npz").write_bytes(content)
+        try:
+            data.load(str(tmp_path / "data.npz"))
+        except InvalidInputError:
+            refused += 1
+    assert refused > 30
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,31 @@ def test_a_folder_of_another_training_is_refused(trained, monkeypatch):
         train_teacher.run(dataclasses.replace(SMALL, out=str(folder)))
 
 
+def test_another_environment_is_refused_before_anything_is_written(tmp_path):
+    recorded = np.random.default_rng(0)
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=recorded.normal(size=(300, 5)), actions=np.zeros((300, 3)))
+    changes = {"dataset": None, "dataset_path": str(path), "env": "hopper"}
+    config = dataclasses.replace(SMALL, **changes, out=str(tmp_path / "run"))
+    with pytest.raises(InvalidInputError, match=r"all rewards are 0|11 observations"):
+        train_teacher.run(config)
+    np.savez(
+        path,
+        observations=recorded.normal(size=(300, 5)),
+        actions=np.zeros((300, 3)),
+        rewards=recorded.normal(size=300),
+    )
+    with pytest.raises(InvalidInputError, match="hopper has 11 observations"):
+        train_teacher.run(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_card_says_after_how_many_updates(trained):
+    folder, _ = trained
+    with np.load(folder / "teacher.npz") as file:
+        assert json.loads(str(file["card"]))["step"] == 2000
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

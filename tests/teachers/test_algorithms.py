@@ -385,7 +385,15 @@ def test_unknown_names_and_options_are_refused_with_those_known():
         make_algorithm("iql", D, A, {"alpha": "2"})
     with pytest.raises(InvalidInputError, match=r"rebrac: batch_size takes int, got '1.5'"):
         make_algorithm("rebrac", D, A, {"batch_size": "1.5"})
-    with pytest.raises(InvalidInputError, match="must not be negative, got -1"):
-        make_algorithm("rebrac", D, A, {"actor_penalty": "-1"})
+    for name, option, text in (
+        ("rebrac", "actor_penalty", "-1"),
+        ("rebrac", "batch_size", "0"),
+        ("iql", "steps", "0"),
+        ("iql", "discount", "1"),
+        ("iql", "expectile", "nan"),
+        ("cal_ql", "sampled_actions", "0"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"{option} must lie between .*, got {text}"):
+            make_algorithm(name, D, A, {option: text})
     made = make_algorithm("rebrac", D, A, {"batch_size": "64"})
     assert (made.batch_size, made.actor.output_size) == (64, A)

@@ -28,7 +28,7 @@ def tiny(**options):
 
 def test_transitions_are_normalised_and_followed_within_their_episode():
     offline = recorded()
-    made = teachers.prepare(tiny(), offline)
+    made = teachers.prepare(tiny(critic_penalty=0.0), offline)
     batch = made.transitions
     np.testing.assert_allclose(
         batch.observations, made.normalizer.normalize(offline.observations), atol=1e-6
@@ -62,7 +62,7 @@ def test_iql_scales_rewards_by_the_range_of_returns():
     ("changes", "message"),
     [
         ({"rewards": np.zeros(60)}, r"all rewards are 0 \(or missing\)"),
-        ({"rewards": np.full(60, 2.5)}, r"all rewards are 2.5"),
+        ({"rewards": np.full(60, 2.5), "terminals": np.zeros(60)}, r"all rewards are 2.5"),
         ({"rows": 12}, "10 transitions are fewer than a batch of 16"),
     ],
 )
@@ -119,6 +119,25 @@ def test_diverging_critics_stop_the_training_with_the_last_good_state():
         )
     assert caught.value.state is states[-1]
     assert "lower the learning rate" in str(caught.value)
+
+
+def test_a_constant_reward_tells_something_where_episodes_end():
+    teachers.prepare(tiny(), recorded(rewards=np.ones(60)))
+
+
+def test_penalties_count_in_what_values_may_be():
+    offline = recorded()
+    bounds = [teachers.prepare(tiny(critic_penalty=c), offline).value_bound for c in (0.0, 0.5)]
+    # 0.99 of the penalty on two actions that are 2 apart each, for a hundred steps.
+    assert bounds[1] - bounds[0] == pytest.approx(100 * 0.99 * 0.5 * 8, rel=1e-5)
+
+
+def test_fewer_steps_than_are_done_are_refused():
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    state = teachers.train(jax.random.key(0), algorithm, made, steps=20, block=10)
+    with pytest.raises(InvalidInputError, match="20 updates are done already, 10 were"):
+        teachers.train(jax.random.key(0), algorithm, made, steps=10, block=10, state=state)
 
 
 @pytest.mark.parametrize("steps", [0, -10, 15])
