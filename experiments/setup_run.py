@@ -74,12 +74,14 @@ class Goal(NamedTuple):
 def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Teacher]:
     """Read data and teacher."""
     # A file is read before the data, which may take minutes to be recorded.
-    from_file = None if config.teacher in (None, *TEACHERS) else load_file(config)
+    teacher = None if config.teacher in (None, *TEACHERS) else load_file(config)
     offline = load_data(config)
     environment = task_of(config, offline)
+    if teacher is not None:
+        teachers.check_teacher(teacher, offline)
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
-    teacher = from_file or make_teacher(config, environment, offline)
-    teachers.check_teacher(teacher, offline)
+    if teacher is None:
+        teacher = make_teacher(config, environment, offline)
     return environment, offline, teacher
 
 
