@@ -1,14 +1,19 @@
 """Cost of one outer step at the papers' size, beside the machine's own matrix rate.
 
-    python benchmarks/outer_step.py --json
+    python benchmarks/outer_step.py
+    python benchmarks/outer_step.py --meta_gradient=reverse --meta_gradient=mixed --inner_steps=400
+
+Flags given several times are crossed.
 
 Useful work is counted as 10 T * 2 N * weights (a forward pass, its backward pass, and the
 backward pass of both); recomputation does not count. The matrix rate is that of 256 x 256
 float32 products chained in a scan, measured in the same process, before and after.
 """
 
+import itertools
 import json
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +24,18 @@ from absl import app, flags
 from obd_jax import distill, students
 from obd_jax.types import SyntheticData, Targets
 
-_JSON = flags.DEFINE_boolean("json", False, "Print one line of JSON instead of a table.")
-_PAIRS = flags.DEFINE_integer("pairs", 256, "N, synthetic pairs.")
+_JSON = flags.DEFINE_boolean("json", False, "One line of JSON for each case.")
+_PAIRS = flags.DEFINE_multi_integer("pairs", [256], "N, synthetic pairs.")
 _OBSERVATIONS = flags.DEFINE_integer("observations", 17, "D, observation size.")
 _ACTIONS = flags.DEFINE_integer("actions", 6, "A, action size.")
 _WIDTH = flags.DEFINE_integer("width", 256, "Width of the student's three hidden layers.")
-_INNER_STEPS = flags.DEFINE_integer("inner_steps", 100, "T, training steps of a student.")
+_INNER_STEPS = flags.DEFINE_multi_integer("inner_steps", [100], "T, training steps of a student.")
 _MOMENTUM = flags.DEFINE_float("momentum", 0.0, "Momentum of the students' SGD.")
 _BATCH = flags.DEFINE_integer("batch_size", 2560, "B, real states per outer step.")
+_META = flags.DEFINE_multi_enum(
+    "meta_gradient", ["reverse"], students.TRAINERS, "How it goes through training."
+)
+_WINDOW = flags.DEFINE_integer("window", 20, "Steps of truncated meta-gradients.")
 _REMAT = flags.DEFINE_boolean("remat", True, "Recompute inner steps in the reverse pass.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed runs; the median is reported.")
 
@@ -54,15 +63,15 @@ def matmul_rate(repeats: int, size: int = 256, length: int = 500) -> float:
     return 2 * size**3 * length / seconds(lambda: compiled(left, right), repeats)
 
 
-def measure() -> dict[str, float | None]:
+def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
     """Time one outer step."""
-    n, d, a, width = _PAIRS.value, _OBSERVATIONS.value, _ACTIONS.value, _WIDTH.value
+    d, a, width = _OBSERVATIONS.value, _ACTIONS.value, _WIDTH.value
     student = students.mlp(
         a,
         hidden_sizes=(width,) * 3,
-        steps=_INNER_STEPS.value,
+        steps=inner_steps,
         optimizer=optax.sgd(0.1, momentum=_MOMENTUM.value or None),
-        remat=_REMAT.value,
+        trainer=students.make_trainer(meta_gradient, min(_WINDOW.value, inner_steps), _REMAT.value),
     )
     distiller = distill.distiller(student, optax.adam(0.02), constraint=distill.clipped())
     keys = jax.random.split(jax.random.key(0), 5)
@@ -84,9 +93,12 @@ def measure() -> dict[str, float | None]:
     after = matmul_rate(_REPEATS.value)
 
     weights = d * width + 2 * width * width + width * a
-    flops = 10.0 * _INNER_STEPS.value * 2 * n * weights
+    flops = 10.0 * inner_steps * 2 * n * weights
     matmul = (before + after) / 2
     return {
+        "meta_gradient": meta_gradient,
+        "pairs": n,
+        "inner_steps": inner_steps,
         "seconds": step_seconds,
         "flops": flops,
         "flops_per_second": flops / step_seconds,
@@ -99,12 +111,16 @@ def measure() -> dict[str, float | None]:
 
 def main(_) -> None:
     """Entry point."""
-    result = measure()
-    if _JSON.value:
-        print(json.dumps(result))
-        return
-    for name, value in result.items():
-        print(f"{name:<26}{value:>14.5g}")
+    cases = itertools.product(_META.value, _PAIRS.value, _INNER_STEPS.value)
+    for number, case in enumerate(cases):
+        result = measure(*case)
+        if _JSON.value:
+            print(json.dumps(result), flush=True)
+            continue
+        if number == 0:
+            print(f"| {' | '.join(result)} |\n|{'---|' * len(result)}")
+        cells = [f"{x:.3g}" if isinstance(x, float) else f"{x}" for x in result.values()]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

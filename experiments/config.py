@@ -98,6 +98,10 @@ class Config:
     centred: bool = field(
         False, "MLP student: its output is the network's less what it was at initialisation."
     )
+    meta_gradient: str = field(
+        "reverse", f"MLP student: through its training, one of {', '.join(students.TRAINERS)}."
+    )
+    window: int = field(20, "Truncated meta-gradients: training steps that they go through.")
     lazy_weight: float = field(
         0.0, "MLP student trained by sgd: weight of its linear approximation in the objective."
     )
@@ -221,6 +225,7 @@ def stages(config: Config, action_size: int) -> list[Stage]:
     root of the width.
     """
     own = recipe(config)
+    trainer = students.make_trainer(config.meta_gradient, config.window)
     beside: list[tuple[float, Student]] = []
     if config.lazy_weight > 0:
         lazy = students.LazyMLPRecipe(
@@ -238,9 +243,13 @@ def stages(config: Config, action_size: int) -> list[Stage]:
             own, hidden_sizes=(width,) * len(own.hidden_sizes), centred=True
         )
         learning_rate = config.outer_learning_rate * (max(own.hidden_sizes) / width) ** 0.5
-        members = [(1.0, narrow.student(action_size)), *beside]
+        members = [(1.0, narrow.student(action_size, trainer)), *beside]
         found.append(Stage(members, config.narrow_spread, steps, learning_rate))
-    members = [(1.0, own.student(action_size)), *beside]
+    if isinstance(own, students.MLPRecipe):
+        distilled_for = own.student(action_size, trainer)
+    else:
+        distilled_for = own.student(action_size)
+    members = [(1.0, distilled_for), *beside]
     return [*found, Stage(members, 1.0, config.outer_steps, config.outer_learning_rate)]
 
 
@@ -261,6 +270,13 @@ def check(config: Config) -> None:
         raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
     if config.lazy_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
         raise InvalidInputError("--lazy_weight needs --student=mlp and --inner_optimizer=sgd")
+    students.make_trainer(config.meta_gradient, config.window)
+    if config.student != "mlp" and config.meta_gradient != "reverse":
+        raise InvalidInputError(f"--meta_gradient={config.meta_gradient} needs --student=mlp")
+    if "truncated" in config.meta_gradient and config.window > config.inner_steps:
+        raise InvalidInputError(
+            f"--window must be at most --inner_steps {config.inner_steps}, got {config.window}"
+        )
     if config.student != "mlp" and config.narrow_widths:
         raise InvalidInputError("--narrow_widths needs --student=mlp")
     if not 0 <= config.narrow_spread <= 1:

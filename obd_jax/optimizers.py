@@ -1,5 +1,9 @@
 """Optimisers by name, for students (inner) and synthetic sets (outer)."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
 
 from obd_jax.types import InvalidInputError
@@ -19,7 +23,35 @@ def _adam(learning_rate: float, momentum: float) -> optax.GradientTransformation
     return optax.adam(learning_rate, b1=momentum, eps_root=1e-16)
 
 
-_MAKERS = {"sgd": _sgd, "nesterov": _nesterov, "adam": _adam}
+def _detached_adam(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+    return optax.chain(
+        _scale_by_detached_adam(momentum), optax.scale_by_learning_rate(learning_rate)
+    )
+
+
+def _scale_by_detached_adam(
+    b1: float, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam whose denominator is a constant of the step: no meta-gradient goes through it."""
+    adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+
+    def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        _, following = adam.update(gradient, state, params)
+        following = following._replace(nu=jax.lax.stop_gradient(following.nu))
+        mean = optax.tree.bias_correction(following.mu, b1, following.count)
+        square = optax.tree.bias_correction(following.nu, b2, following.count)
+        scaled = jax.tree.map(lambda m, s: m / (jnp.sqrt(s) + eps), mean, square)
+        return scaled, following
+
+    return optax.GradientTransformation(adam.init, update)
+
+
+_MAKERS = {
+    "sgd": _sgd,
+    "nesterov": _nesterov,
+    "adam": _adam,
+    "detached_adam": _detached_adam,
+}
 OPTIMIZERS = tuple(_MAKERS)
 
 

@@ -25,11 +25,21 @@ from obd_jax.students.mlp import (
 from obd_jax.students.random_features import RandomFeaturesRecipe, random_features
 from obd_jax.students.recipes import RECIPES, Recipe, fields_of, make_recipe, to_card
 from obd_jax.students.ridge import solve_ridge
+from obd_jax.students.training import (
+    TRAINERS,
+    Trainer,
+    Training,
+    make_trainer,
+    mixed,
+    reverse,
+    truncated,
+)
 
 __all__ = [
     "CLONING_ERRORS",
     "KERNELS",
     "RECIPES",
+    "TRAINERS",
     "Kernel",
     "KernelParams",
     "KernelRecipe",
@@ -38,6 +48,8 @@ __all__ = [
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
+    "Trainer",
+    "Training",
     "action_error",
     "ensemble",
     "fields_of",
@@ -46,14 +58,18 @@ __all__ = [
     "lazy_mlp",
     "make_kernel",
     "make_recipe",
+    "make_trainer",
     "matern",
+    "mixed",
     "mlp",
     "nngp",
     "ntk",
     "presquash_error",
     "random_features",
     "rbf",
+    "reverse",
     "solve_ridge",
     "standard_ntk",
     "to_card",
+    "truncated",
 ]

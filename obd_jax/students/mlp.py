@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from obd_jax import networks, optimizers
 from obd_jax.numerics import presquash
+from obd_jax.students.training import Trainer, Training, reverse
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
 
 
@@ -57,7 +57,7 @@ def mlp(
     optimizer: optax.GradientTransformation,
     cloning_error: Callable[[Array, Array], Array] = action_error,
     centred: bool = False,
-    remat: bool = True,
+    trainer: Trainer | None = None,
 ) -> Student:
     """Student trained by full-batch behavioural cloning (Lei et al. 2024, section 5).
 
@@ -71,8 +71,8 @@ def mlp(
         cloning_error: (outputs before tanh [N, A], actions [N, A]) -> loss [].
         centred: the output is the network's less what it was at initialisation (Chizat et al.
             2019), so that all students start from zero and differ less; else the network's.
-        remat: recompute each training step in the reverse pass instead of storing its
-            activations; the meta-gradient is the same and memory is less.
+        trainer: how the meta-gradient goes through training, one of `students.training`; None:
+            `reverse()`.
 
     Returns:
         The student.
@@ -98,21 +98,14 @@ def mlp(
 
     def fit(key: Key, synthetic: SyntheticData) -> Params:
         initial = networks.init_sequentially(network, key, synthetic.observations)
-        origin = outputs(initial, synthetic.observations) if centred else 0.0
+        origin = outputs(initial, synthetic.observations) if centred else jnp.zeros(())
 
-        def loss(params: Params) -> Array:
-            learnt = outputs(params, synthetic.observations) - origin
-            return cloning_error(learnt, synthetic.actions)
+        def loss(params: Params, data: tuple[SyntheticData, Array]) -> Array:
+            (observations, actions), origin = data
+            return cloning_error(outputs(params, observations) - origin, actions)
 
-        def step(carry, _):
-            params, optimizer_state = carry
-            gradient = jax.grad(loss)(params)
-            updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
-            return (optax.apply_updates(params, updates), optimizer_state), None
-
-        if remat:
-            step = jax.checkpoint(step)
-        (params, _), _ = jax.lax.scan(step, (initial, optimizer.init(initial)), length=steps)
+        training = Training(loss, optimizer, steps)
+        params = (trainer or reverse())(training, key, initial, (synthetic, origin))
         return CentredParams(params, initial) if centred else params
 
     return Student(fit, act, advice="lower the outer or the inner learning rate")
@@ -139,7 +132,7 @@ class MLPRecipe:
     cloning: str
     centred: bool = False
 
-    def student(self, action_size: int, remat: bool = True) -> Student:
+    def student(self, action_size: int, trainer: Trainer | None = None) -> Student:
         """The student that follows this recipe."""
         optimizer = optimizers.make(self.optimizer, self.learning_rate, self.momentum)
         return mlp(
@@ -149,5 +142,5 @@ class MLPRecipe:
             optimizer=optimizer,
             cloning_error=make_cloning_error(self.cloning),
             centred=self.centred,
-            remat=remat,
+            trainer=trainer,
         )

@@ -19,14 +19,14 @@ OPTIMIZERS = {
 }
 
 
-def make_student(optimizer, steps=7, remat=True, cloning_error=students.action_error):
+def make_student(optimizer, steps=7, trainer=None, cloning_error=students.action_error):
     return students.mlp(
         A,
         hidden_sizes=(8, 8),
         steps=steps,
         optimizer=optimizer,
         cloning_error=cloning_error,
-        remat=remat,
+        trainer=trainer,
     )
 
 
@@ -108,7 +108,12 @@ def test_rematerialisation_leaves_the_gradient_alone():
     synthetic, batch = make_problem()
     gradients = [
         jax.jit(
-            jax.grad(outer_loss(make_student(optax.sgd(0.1, momentum=0.9), remat=remat), batch))
+            jax.grad(
+                outer_loss(
+                    make_student(optax.sgd(0.1, momentum=0.9), trainer=students.reverse(remat)),
+                    batch,
+                )
+            )
         )(synthetic)
         for remat in (True, False)
     ]
@@ -120,7 +125,7 @@ def test_rematerialisation_saves_memory():
     synthetic, batch = make_problem()
 
     def temporaries(remat):
-        student = make_student(optax.sgd(0.1), steps=100, remat=remat)
+        student = make_student(optax.sgd(0.1), steps=100, trainer=students.reverse(remat))
         compiled = jax.jit(jax.grad(outer_loss(student, batch))).lower(synthetic).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 

@@ -196,6 +196,18 @@ OPTIONS = {
         ["--state_noise", "teacher", "dbc"],
     ),
     "linear MLP beside a kernel": ({"lazy_weight": 0.5}, ["--lazy_weight", "--student=mlp"]),
+    "unknown meta-gradient": (
+        {"student": "mlp", "meta_gradient": "forward"},
+        ["'forward'", "reverse, mixed, truncated, random_truncated"],
+    ),
+    "meta-gradient of a kernel student": (
+        {"meta_gradient": "mixed"},
+        ["--meta_gradient=mixed", "--student=mlp"],
+    ),
+    "window beyond the training": (
+        {"student": "mlp", "meta_gradient": "truncated", "inner_steps": 5, "window": 6},
+        ["--window", "--inner_steps 5", "6"],
+    ),
     "narrow networks for a kernel student": (
         {"narrow_widths": (8,), "narrow_steps": (5,)},
         ["--narrow_widths", "--student=mlp"],
