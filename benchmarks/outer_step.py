@@ -3,7 +3,10 @@
     python benchmarks/outer_step.py
     python benchmarks/outer_step.py --meta_gradient=reverse --meta_gradient=mixed --inner_steps=400
 
-Flags given several times are crossed.
+    python benchmarks/outer_step.py --released=OBD --torch_python=TORCH_VENV/bin/python
+
+Flags given several times are crossed. The last command runs a copy of the released PyTorch code
+in turn with ours; neither it nor PyTorch is part of this project.
 
 Useful work is counted as 10 T * 2 N * weights (a forward pass, its backward pass, and the
 backward pass of both); recomputation does not count. The matrix rate is that of 256 x 256
@@ -12,6 +15,8 @@ float32 products chained in a scan, measured in the same process, before and aft
 
 import itertools
 import json
+import pathlib
+import sys
 import time
 from typing import Any
 
@@ -20,11 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import app, flags
+from paired import ratio, run_in_turn
 
 from obd_jax import distill, students
 from obd_jax.types import SyntheticData, Targets
 
 _JSON = flags.DEFINE_boolean("json", False, "One line of JSON for each case.")
+_SECONDS = flags.DEFINE_boolean("seconds", False, "The first case's seconds and nothing else.")
 _PAIRS = flags.DEFINE_multi_integer("pairs", [256], "N, synthetic pairs.")
 _OBSERVATIONS = flags.DEFINE_integer("observations", 17, "D, observation size.")
 _ACTIONS = flags.DEFINE_integer("actions", 6, "A, action size.")
@@ -37,6 +44,9 @@ _META = flags.DEFINE_multi_enum(
 )
 _WINDOW = flags.DEFINE_integer("window", 20, "Steps of truncated meta-gradients.")
 _REMAT = flags.DEFINE_boolean("remat", True, "Recompute inner steps in the reverse pass.")
+_RELEASED = flags.DEFINE_string("released", None, "Folder of the released PyTorch code.")
+_TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Python that has PyTorch.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds beside the released code.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed runs; the median is reported.")
 
 
@@ -109,8 +119,35 @@ def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
     }
 
 
+def beside_released(folder: str) -> None:
+    """Both at the papers' size, in turn."""
+    if _TORCH_PYTHON.value is None:
+        raise app.UsageError("--released needs --torch_python")
+    here = pathlib.Path(__file__).parent
+    repeats = f"--repeats={_REPEATS.value}"
+    theirs = [_TORCH_PYTHON.value, str(here / "released_outer_step.py"), folder, repeats]
+    found = run_in_turn(
+        {
+            "obd_jax": [sys.executable, __file__, "--seconds", repeats],
+            "released": theirs,
+        },
+        _ROUNDS.value,
+    )
+    for name, times in found.items():
+        print(f"{name}: {np.median(times):.3f} s ({min(times):.3f} to {max(times):.3f})")
+    quotient = ratio(found["released"], found["obd_jax"])
+    print(f"ratio {quotient['median']:.2f} ({quotient['least']:.2f} to {quotient['largest']:.2f})")
+
+
 def main(_) -> None:
     """Entry point."""
+    if _RELEASED.value is not None:
+        beside_released(_RELEASED.value)
+        return
+    if _SECONDS.value:
+        result = measure(_META.value[0], _PAIRS.value[0], _INNER_STEPS.value[0])
+        print(result["seconds"])
+        return
     cases = itertools.product(_META.value, _PAIRS.value, _INNER_STEPS.value)
     for number, case in enumerate(cases):
         result = measure(*case)
