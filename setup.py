@@ -34,6 +34,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.5",
         "scipy>=1.13",
+        "threadpoolctl>=3.5",
     ],
     extras_require={
         "cuda": ["jax[cuda12]>=0.10"],

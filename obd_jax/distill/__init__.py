@@ -10,6 +10,7 @@ from obd_jax.distill.constraints import (
 )
 from obd_jax.distill.distiller import Distiller, DistillerState, distiller
 from obd_jax.distill.initializers import by_weight, choose, kmeans_plus_plus, uniform
+from obd_jax.distill.mesh import device_mesh
 from obd_jax.distill.objectives import (
     OBJECTIVES,
     av_pbc,
@@ -21,6 +22,7 @@ from obd_jax.distill.objectives import (
     weighted_variance,
     with_state_noise,
 )
+from obd_jax.distill.population import PopulationCallback, gather, train_population
 from obd_jax.distill.train import Callback, DivergedError, cosine_anneal, sample, train
 
 __all__ = [
@@ -31,14 +33,17 @@ __all__ = [
     "Distiller",
     "DistillerState",
     "DivergedError",
+    "PopulationCallback",
     "av_pbc",
     "by_weight",
     "choose",
     "clipped",
     "cosine_anneal",
     "dbc",
+    "device_mesh",
     "distiller",
     "free",
+    "gather",
     "kmeans_plus_plus",
     "make_constraint",
     "make_objective",
@@ -47,6 +52,7 @@ __all__ = [
     "sdw",
     "squashed",
     "train",
+    "train_population",
     "uniform",
     "weighted_squared_error",
     "weighted_variance",

@@ -1,0 +1,39 @@
+"""Devices in a row, over which sets, or the states of a batch, are shared out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "devices"
+
+
+def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The devices given in one row; None: all there are, those of other processes too."""
+    return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
+
+
+def shared_out(mesh: Mesh) -> NamedSharding:
+    """Sharding of arrays whose leading axis the devices share out."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def on_all(mesh: Mesh) -> NamedSharding:
+    """Sharding of arrays that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Arrays that every process has whole, as arrays over the sharding's devices."""
+
+    def one(leaf: Any) -> jax.Array:
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            wrap = jax.jit(jax.random.wrap_key_data, out_shardings=sharding)
+            return wrap(one(jax.random.key_data(leaf)))
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(one, tree)
