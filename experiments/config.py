@@ -22,6 +22,9 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+# As JAX names them.
+PRECISIONS = ("highest", "high", "default")
+
 PRESETS = ("default", "paper", "transfer")
 
 # Teachers that need no file: those of the package, and those trained on the data.
@@ -123,6 +126,12 @@ class Config:
     batch_size: int = field(1024, "B, real states per outer step.")
     budget_minutes: float | None = field(
         None, "Wall-clock of distillation at most, compilation included."
+    )
+
+    precision: str = field(
+        "highest",
+        f"Of matrix products, one of {', '.join(PRECISIONS)}: on GPUs and TPUs, float32 products "
+        "are faster and coarser otherwise.",
     )
 
     students: int = field(10, "K, students trained for a score.")
@@ -299,6 +308,7 @@ def check(config: Config) -> None:
         ("anneal", ANNEALS),
         ("constraint", distill.CONSTRAINTS),
         ("source", data.SOURCES),
+        ("precision", PRECISIONS),
         ("objective", distill.OBJECTIVES),
         ("density", density.DENSITIES),
     ):

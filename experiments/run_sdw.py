@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any
 
+import jax
 from absl import flags
 from config import PRESETS, Config, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
@@ -28,6 +29,12 @@ def run(config: Config) -> dict[str, Any]:
         InvalidInputError: the input cannot be used; nothing has been written.
         distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
     """
+    with jax.default_matmul_precision(config.precision):
+        return run_precisely(config)
+
+
+def run_precisely(config: Config) -> dict[str, Any]:
+    """The run, in the precision that is set."""
     out = pathlib.Path(config.out or time.strftime("runs/%Y%m%d-%H%M%S"))
     config = dataclasses.replace(config, out=str(out))
     artefacts.refuse_unusable(out)

@@ -9,8 +9,10 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
 from absl import app, flags, logging
 
+from obd_jax.data import default_cache
 from obd_jax.types import InvalidInputError
 
 _DEFINERS: dict[type, Callable[..., Any]] = {
@@ -77,12 +79,23 @@ def run_main(main: Callable[[], None]) -> None:
                 raise InvalidInputError(
                     f"unexpected argument {arguments[1]!r}; flags start with --"
                 )
+            keep_compiled()
             main()
         except InvalidInputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 
     app.run(wrapped, flags_parser=_parse_flags)
+
+
+def keep_compiled() -> None:
+    """Compiled programs are kept in the cache folder, for the next process that needs them.
+
+    JAX's own setting, JAX_COMPILATION_CACHE_DIR, goes before.
+    """
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:

@@ -171,3 +171,30 @@ def test_a_clock_counts_phases_that_fail(set_time):
     with pytest.raises(RuntimeError, match="fails"):
         fail()
     assert clock.seconds == {"a": 1.5}
+
+
+def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import jax, jax.numpy as jnp\n"
+        "from obd_jax.command_line import run_main\n"
+        "def slow(x):\n"
+        "    for i in range(60):\n"
+        "        x = jnp.sin(x @ x + i)\n"
+        "    return x\n"
+        "run_main(lambda: print(float(jax.jit(slow)(jnp.ones((9, 9))).sum())))\n"
+    )
+    environment = {**os.environ, "OBD_JAX_CACHE": str(tmp_path / "cache")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+
+    def run():
+        done = subprocess.run(
+            [sys.executable, str(script)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+        return done.stdout, kept
+
+    first, again = run(), run()
+    assert first == again
+    assert any(name.startswith("jit_slow") for name in first[1])

@@ -17,5 +17,6 @@ def software() -> dict[str, Any]:
         "obd_jax": obd_jax.__version__,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "devices": [device.device_kind for device in jax.devices()],
     }
