@@ -91,6 +91,7 @@ def run(config: Config) -> None:
     below.set_ylabel("normalised return of students")
     below.set_xlabel("seconds of distillation")
     below.set_xscale("symlog", linthresh=1.0)
+    below.set_xlim(left=0)
     if config.out is not None:
         figure.savefig(config.out, dpi=110)
         print(f"written to {config.out}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from absl import flags
-from config import PRESETS, Config, preset
+from config import PRESETS, Config, check, preset
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import distil, initial_set, make_goal, prepare
 
@@ -29,6 +29,7 @@ def run(config: Config) -> dict[str, Any]:
         InvalidInputError: the input cannot be used; nothing has been written.
         distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
     """
+    check(config)  # Before JAX is told the precision.
     with jax.default_matmul_precision(config.precision):
         return run_precisely(config)
 

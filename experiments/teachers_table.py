@@ -14,6 +14,7 @@ from obd_jax.types import InvalidInputError
 COLUMNS = (
     "data set",
     "algorithm",
+    "seed",
     "updates",
     "teacher [95% interval]",
     "data",
@@ -43,6 +44,7 @@ def row(results: dict[str, Any]) -> str:
     cells = [
         config["dataset"] or pathlib.Path(results["provenance"]["data"]["name"]).name,
         config["algorithm"],
+        str(config["seed"]),
         f"{config['steps']:,}",
         f"{teacher['mean']:.1f} [{low:.1f}, {high:.1f}]",
         "" if recorded is None else f"{recorded['mean']:.1f}",
@@ -69,7 +71,7 @@ def run(config: Config) -> str:
     if not paths:
         raise InvalidInputError(f"no results.json in the folders of {config.runs}")
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
-    table = "\n".join([*lines, *(row(json.loads(path.read_text())) for path in paths)])
+    table = "\n".join([*lines, *sorted(row(json.loads(path.read_text())) for path in paths)])
     print(table)
     return table
 

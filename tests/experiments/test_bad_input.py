@@ -196,6 +196,7 @@ OPTIONS = {
         ["--state_noise", "teacher", "dbc"],
     ),
     "linear MLP beside a kernel": ({"lazy_weight": 0.5}, ["--lazy_weight", "--student=mlp"]),
+    "unknown precision": ({"precision": "half"}, ["'half'", "highest, high, default"]),
     "unknown meta-gradient": (
         {"student": "mlp", "meta_gradient": "forward"},
         ["'forward'", "reverse, mixed, truncated, random_truncated"],

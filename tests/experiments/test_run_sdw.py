@@ -121,7 +121,7 @@ def test_provenance_says_what_a_result_depends_on(finished):
     assert all(len(provenance[name]["sha256"]) == 64 for name in ("data", "teacher"))
     assert provenance["environment"] == {"name": "point-mass", "backend": "jax"}
     assert provenance["seed"] == 0
-    assert provenance["software"] == artefacts.software()
+    assert provenance["software"] == {**artefacts.software(), "matmul_precision": "highest"}
 
 
 def test_distilled_pairs_beat_real_ones(finished):
