@@ -182,7 +182,7 @@ def test_the_table_has_a_row_for_each_training(trained, capsys):
     folder, results = trained
     table = teachers_table.run(teachers_table.Config(runs=str(folder.parent)))
     (_, _, line) = table.splitlines()
-    assert f"| toy | td3_bc | 2,000 | {results['returns']['teacher']['mean']:.1f} [" in line
+    assert f"| toy | td3_bc | 0 | 2,000 | {results['returns']['teacher']['mean']:.1f} [" in line
     assert line.count("|") == len(teachers_table.COLUMNS) + 1
     measured = {
         "predicted": 150.0,
