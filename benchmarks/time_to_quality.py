@@ -20,7 +20,19 @@ from matplotlib.figure import Figure
 from obd_jax.command_line import config_from_flags, define_flags, field, run_main
 from obd_jax.types import InvalidInputError
 
-SAME = ("dataset", "source", "data_rows", "objective", "value_scale", "temperature", "seed")
+SAME = (
+    "dataset",
+    "dataset_path",
+    "source",
+    "data_rows",
+    "teacher",
+    "value_scale",
+    "density",
+    "temperature",
+    "floor_quantile",
+    "state_noise",
+    "seed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +73,10 @@ def run(config: Config) -> None:
     first = found[0]["results"]["config"]
     for each in found[1:]:
         other = each["results"]["config"]
-        different = [key for key in SAME if other[key] != first[key] and key != "objective"]
-        if different or each["results"]["objective"] != found[0]["results"]["objective"]:
+        different = [key for key in SAME if other[key] != first[key]]
+        if each["results"]["objective"] != found[0]["results"]["objective"]:
+            different.append("objective")
+        if different:
             raise InvalidInputError(f"{each['name']} differs in {', '.join(different)}")
 
     reference = None

@@ -130,8 +130,8 @@ class Config:
 
     precision: str = field(
         "highest",
-        f"Of matrix products, one of {', '.join(PRECISIONS)}: on GPUs and TPUs, float32 products "
-        "are faster and coarser otherwise.",
+        f"Of networks' matrix products, one of {', '.join(PRECISIONS)}: on GPUs and TPUs, float32 "
+        "products are faster and coarser otherwise. Kernel students always use the highest.",
     )
 
     students: int = field(10, "K, students trained for a score.")

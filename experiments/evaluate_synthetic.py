@@ -9,7 +9,8 @@ import os
 import pathlib
 from typing import Any
 
-from config import FLAG_OF
+import jax
+from config import FLAG_OF, PRECISIONS
 from config import Config as RunConfig
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
@@ -83,8 +84,12 @@ def run(config: Config) -> dict[str, Any]:
         student = students.ensemble(student, config.ensemble)
     seed = config.seed if config.seed is not None else provenance.get("seed", 0)
 
+    software = _mapping(provenance, "software")
+    precision = software.get("matmul_precision")
+    if precision not in PRECISIONS:  # Older sets were made in JAX's own.
+        precision = None
     clock = Clock()
-    with clock("evaluate"):
+    with clock("evaluate"), jax.default_matmul_precision(precision):
         returns = evaluation.score_students(
             split_seed(seed)["students"],
             student,
@@ -104,7 +109,7 @@ def run(config: Config) -> dict[str, Any]:
             "set": {"name": str(path), "sha256": data.sha256(path)},
             "environment": {"name": environment.name, "backend": environment.backend},
             "seed": seed,
-            "software": artefacts.software(),
+            "software": {**artefacts.software(), "matmul_precision": precision or "default"},
         },
         "student": {**students.to_card(recipe), "ensemble": config.ensemble},
         "card": distilled.card,

@@ -91,11 +91,12 @@ def run_main(main: Callable[[], None]) -> None:
 def keep_compiled() -> None:
     """Compiled programs are kept in the cache folder, for the next process that needs them.
 
-    JAX's own setting, JAX_COMPILATION_CACHE_DIR, goes before.
+    They take 1 GiB at most. JAX's own setting, JAX_COMPILATION_CACHE_DIR, goes before all this.
     """
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_compilation_cache_max_size", 2**30)  # Bytes.
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Devices in a row, over which sets, or the states of a batch, are shared out."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +32,8 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
 
     def one(leaf: Any) -> jax.Array:
         if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
-            wrap = jax.jit(jax.random.wrap_key_data, out_shardings=sharding)
-            return wrap(one(jax.random.key_data(leaf)))
+            wrap = functools.partial(jax.random.wrap_key_data, impl=jax.random.key_impl(leaf))
+            return jax.jit(wrap, out_shardings=sharding)(one(jax.random.key_data(leaf)))
         whole = np.asarray(leaf)
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 

@@ -39,7 +39,8 @@ def train_population(
 
     Args:
         keys: [P], of batches and students.
-        make_distiller: (a member's settings) -> its distiller.
+        make_distiller: (a member's settings) -> its distiller; the settings are traced numbers, so
+            they can be what optax and `KernelSettings` take, and no sizes or depths.
         settings: pytree of what differs between members, leaves [P, ...]: learning rates, ridges;
             () for none.
         targets: the objective on all states.
@@ -60,7 +61,8 @@ def train_population(
 
     Returns:
         States with leaves [P, ...] and all records. A member's steps whose loss or gradient is
-        not finite are skipped, and counted in "skipped": other members go on.
+        not finite are skipped, and counted in "skipped": other members go on. The loss of a block
+        without any other step is not a number.
 
     Raises:
         InvalidInputError: numbers not positive, or a population that its parts do not agree on or
@@ -74,9 +76,18 @@ def train_population(
         if value < 1:
             raise InvalidInputError(f"{name} must be positive, got {value}")
     members = keys.shape[0]
-    sizes = {leaf.shape[0] for leaf in jax.tree.leaves((settings, synthetic))}
-    if sizes - {members}:
-        raise InvalidInputError(f"{members} keys, but settings or sets for {sorted(sizes)}")
+    if set(targets_axes) - {None, 0}:
+        raise InvalidInputError(f"targets_axes must be None or 0 each, got {targets_axes}")
+    own = [x for x, axis in zip(targets, targets_axes, strict=True) if axis == 0]
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves((settings, synthetic, own))]
+    if unequal := [shape for shape in shapes if shape[:1] != (members,)]:
+        raise InvalidInputError(
+            f"{members} keys, but settings, sets or targets of shapes {unequal}"
+        )
+    if targets.weights.ndim != (1 if targets_axes[2] is None else 2):
+        raise InvalidInputError(
+            f"weights of shape {targets.weights.shape} do not fit targets_axes {targets_axes}"
+        )
     mesh = device_mesh(jax.local_devices()[:1]) if mesh is None else mesh
     if members % mesh.size:
         raise InvalidInputError(f"{members} sets cannot be shared equally by {mesh.size} devices")
@@ -111,7 +122,7 @@ def train_population(
         zero = jnp.zeros(())
         first = (state, zero, zero, jnp.zeros((), jnp.int32))
         state, total, norms, skipped = jax.lax.fori_loop(0, count, step, first)
-        done = jnp.maximum(count - skipped, 1)
+        done = count - skipped  # Without any step, 0 / 0: no loss is known.
         return state, {"loss": total / done, "gradient_norm": norms / done, "skipped": skipped}
 
     def blocks(members, targets: Targets, step_scales: Array, count: Array):
@@ -180,6 +191,10 @@ def train_population(
 
 def gather(tree: Any) -> Any:
     """Arrays of a population as NumPy arrays [P, ...], from all processes on every process."""
-    if jax.process_count() == 1:
-        return jax.tree.map(np.asarray, tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
+
+    def one(leaf: jax.Array) -> np.ndarray:
+        if leaf.is_fully_addressable:
+            return np.asarray(leaf)
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(one, tree)

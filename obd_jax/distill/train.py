@@ -83,7 +83,7 @@ def train(
 
     Raises:
         InvalidInputError: steps, batch_size or budget_seconds not positive, or a batch that the
-            devices cannot share equally.
+            devices cannot share equally, or a budget over several processes.
         DivergedError: a loss or gradient was not finite.
     """
     for name, value in (
@@ -97,6 +97,10 @@ def train(
     if mesh is not None and batch_size % mesh.size:
         raise InvalidInputError(
             f"a batch of {batch_size} states cannot be shared equally by {mesh.size} devices"
+        )
+    if mesh is not None and budget_seconds is not None and jax.process_count() > 1:
+        raise InvalidInputError(
+            "processes do not share a clock: give steps and no budget_seconds over several"
         )
     start = time.perf_counter()
     in_callback = 0.0

@@ -4,7 +4,8 @@ Three ways, each a `Trainer`; what they return is the same, their gradients diff
 `truncated`, in value:
 
     reverse    automatic differentiation of the whole run
-    mixed      the same gradient by Hessian-vector products, which keeps the parameters' path only
+    mixed      the same gradient by Hessian-vector products, which keeps only the path of parameters
+               and optimiser state
     truncated  the gradient through the last steps only
 """
 
@@ -74,7 +75,8 @@ def mixed() -> Trainer:
 
     A step depends on parameters and data by the gradient of a loss, whose derivative is
     symmetric. So what reverse mode would compute is a derivative of that gradient along one
-    direction, which forward mode gives without keeping anything of the step. Exact; it cannot be
+    direction, which forward mode gives without keeping anything of the step. Exact where the loss
+    is twice differentiable, without `stop_gradient`, and the data are floating-point; it cannot be
     differentiated again.
     """
 

@@ -12,6 +12,7 @@ import population_case as case
 import pytest
 
 from obd_jax import distill, students
+from obd_jax.distill import mesh
 from obd_jax.types import InvalidInputError
 
 SCRIPT = pathlib.Path(case.__file__)
@@ -130,6 +131,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted_for_their_member_alon
         targets_axes=(None, None, 0),
     )
     assert history[-1]["skipped"].tolist() == [7 if i == 3 else 0 for i in range(case.P)]
+    assert np.isnan(history[-1]["loss"]).tolist() == [i == 3 for i in range(case.P)]
     np.testing.assert_allclose(states.synthetic.observations[3], synthetic.observations[3])
     np.testing.assert_allclose(
         states.synthetic.observations[4], alone[4][0].observations, atol=2e-5
@@ -176,10 +178,36 @@ def test_numbers_out_of_range_are_refused(options, message):
 
 def test_a_population_of_unequal_parts_is_refused():
     keys, rates, targets, synthetic = case.problem()
-    with pytest.raises(InvalidInputError, match=r"8 keys, but settings or sets for \[5, 8\]"):
+    with pytest.raises(InvalidInputError, match=r"8 keys, but .* of shapes \[\(5,\)\]"):
         distill.train_population(
             keys, case.make_distiller, rates[:5], targets, synthetic, steps=1, batch_size=1
         )
+    with pytest.raises(InvalidInputError, match=r"8 keys, but .* of shapes \[\(\)\]"):
+        distill.train_population(
+            keys, case.make_distiller, 0.02, targets, synthetic, steps=1, batch_size=1
+        )
+    with pytest.raises(InvalidInputError, match=r"weights of shape \(8, 60\) do not fit"):
+        distill.train_population(
+            keys, case.make_distiller, rates, targets, synthetic, steps=1, batch_size=1
+        )
+    with pytest.raises(InvalidInputError, match=r"must be None or 0 each, got \(None, None, 1\)"):
+        distill.train_population(
+            keys,
+            case.make_distiller,
+            rates,
+            targets,
+            synthetic,
+            steps=1,
+            batch_size=1,
+            targets_axes=(None, None, 1),
+        )
+
+
+def test_keys_of_another_generator_keep_theirs():
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 2)
+    placed = mesh.place(keys, mesh.on_all(distill.device_mesh()))
+    np.testing.assert_array_equal(jax.random.key_data(placed), jax.random.key_data(keys))
+    assert jax.random.key_impl(placed) == jax.random.key_impl(keys)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused():

@@ -18,6 +18,17 @@ OPTIMIZERS = {
     "nesterov": optax.sgd(0.1, momentum=0.9, nesterov=True),
     "adam": optax.adam(0.05, eps_root=1e-8),
     "detached_adam": optimizers.make("detached_adam", 0.05, 0.9),
+    # Its updates, and its initial state, depend on the parameters themselves.
+    "drawn to the start": optax.chain(
+        optax.GradientTransformation(
+            lambda params: jax.tree.map(jnp.sin, params),
+            lambda gradient, start, params: (
+                jax.tree.map(lambda g, s, p: g + 0.2 * p * s, gradient, start, params),
+                start,
+            ),
+        ),
+        optax.sgd(0.1),
+    ),
 }
 
 
@@ -221,5 +232,10 @@ def test_trainers_by_name_are_those_trainers():
         ):
             made = students.make_trainer(name, window=2)
             assert_close(*(gradient(each, optimizer, argnums=1) for each in (made, trainer)))
+            texts = [
+                str(jax.make_jaxpr(end_loss(each, optimizer))(*problem()))
+                for each in (made, trainer)
+            ]
+            assert ("custom_vjp" in texts[0]) == ("custom_vjp" in texts[1]) == (name == "mixed")
     with pytest.raises(InvalidInputError, match="'forward'; known: reverse, mixed, truncated, "):
         students.make_trainer("forward")
