@@ -65,6 +65,9 @@ class Config:
     value_scale: float | None = field(None, "Av-PBC weight per unit of q; absent: mean weight 1.")
     density: str = field("maf", f"State density: one of {', '.join(density.DENSITIES)}.")
     density_epochs: int = field(10, "Passes over the data when fitting the density.")
+    density_states: int = field(
+        200_000, "States that the density is fitted to at most, drawn at random; it weighs all."
+    )
     temperature: float = field(0.05, "SDW weight = density to the minus temperature; 0: no SDW.")
     floor_quantile: float = field(0.01, "Log densities below this quantile are raised to it.")
     state_noise: float = field(
@@ -264,7 +267,10 @@ def stages(config: Config, action_size: int) -> list[Stage]:
 
 def check(config: Config) -> None:
     """Refuse options out of range before anything is read, computed or written."""
-    for name in ("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"):
+    for name in (
+        *("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"),
+        "density_states",
+    ):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
     for name in ("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"):

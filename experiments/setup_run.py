@@ -225,10 +225,14 @@ def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Arr
     estimator = density.make(config.density)
     states = np.asarray(observations)
     progress = Progress("fit density, epoch")
+    fitted = states
+    if len(states) > config.density_states:
+        order = jax.random.permutation(jax.random.fold_in(key, 0), len(states))
+        fitted = states[np.asarray(order[: config.density_states])]
     params, history = density.fit(
         key,
         estimator,
-        states,
+        fitted,
         epochs=config.density_epochs,
         callback=lambda record: progress(
             record["epoch"],
@@ -242,6 +246,7 @@ def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Arr
     )
     card = {
         "estimator": config.density,
+        "fitted_states": len(fitted),
         "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
         "effective_sample_fraction": float(weights.effective_sample_fraction),
         "invalid_densities": int(weights.num_invalid),

@@ -556,3 +556,8 @@ def test_the_flags_of_the_fixed_interface_exist():
         "outer_steps",
         "out",
     }
+
+
+def test_the_density_is_fitted_to_no_more_states_than_asked_for(quick):
+    results, _ = quick(density="gaussian", temperature=0.05, density_states=300)
+    assert results["density"]["fitted_states"] == 300
