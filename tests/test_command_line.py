@@ -186,6 +186,7 @@ def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
     )
     environment = {**os.environ, "OBD_JAX_CACHE": str(tmp_path / "cache")}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    environment["JAX_DEBUG_LOG_MODULES"] = "jax._src.compiler"
 
     def run():
         done = subprocess.run(
@@ -193,8 +194,9 @@ def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
         )
         assert done.returncode == 0, done.stderr
         kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
-        return done.stdout, kept
+        return (done.stdout, kept), "cache hit for 'jit_slow'" in done.stderr
 
-    first, again = run(), run()
+    (first, hit_first), (again, hit_again) = run(), run()
     assert first == again
+    assert (hit_first, hit_again) == (False, True)
     assert any(name.startswith("jit_slow") for name in first[1])

@@ -52,7 +52,7 @@ def train_population(
         mesh: devices that share out the members, of `device_mesh`; P must be a multiple of their
             number. None: the first device of this process.
         one_by_one: members of a device one after another, instead of together in every
-            operation; None: on CPUs, whose cores small products fill better one by one.
+            operation; None: on CPUs, where kernel students of many sets leave the cache.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
         callback: called with the states and {"step", "seconds", "loss" [P],
@@ -78,8 +78,8 @@ def train_population(
     members = keys.shape[0]
     if set(targets_axes) - {None, 0}:
         raise InvalidInputError(f"targets_axes must be None or 0 each, got {targets_axes}")
-    own = [x for x, axis in zip(targets, targets_axes, strict=True) if axis == 0]
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves((settings, synthetic, own))]
+    theirs = [x for x, axis in zip(targets, targets_axes, strict=True) if axis == 0]
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves((settings, synthetic, theirs))]
     if unequal := [shape for shape in shapes if shape[:1] != (members,)]:
         raise InvalidInputError(
             f"{members} keys, but settings, sets or targets of shapes {unequal}"
@@ -107,10 +107,10 @@ def train_population(
         setting, state, batch_key = member
         update = make_distiller(setting).update
 
-        def step(place, carry):
+        def step(i, carry):
             state, total, norms, skipped = carry
             batch = sample(jax.random.fold_in(batch_key, state.step), targets, batch_size)
-            state, metrics = update(state, batch, step_scales[place])
+            state, metrics = update(state, batch, step_scales[i])
             finite = metrics["finite"]
             return (
                 state,

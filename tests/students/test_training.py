@@ -214,6 +214,24 @@ def test_a_population_of_students_goes_through_mixed_mode(centred, optimizer):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
 
 
+def test_mixed_mode_goes_through_the_mean_of_many_students():
+    keys = jax.random.split(jax.random.key(0), 3)
+    found = []
+    for trainer in (reverse(), mixed()):
+        student = students.mlp(
+            2, hidden_sizes=(8, 8), steps=5, optimizer=optax.sgd(0.1, momentum=0.9), trainer=trainer
+        )
+
+        def value(synthetic, student=student):
+            act = lambda key: student.act(student.fit(key, synthetic), synthetic.observations)  # noqa: E731
+            return jnp.sum(jnp.mean(jax.vmap(act)(keys), axis=0) ** 2)
+
+        found.append(jax.jit(jax.grad(value))(students_data(6)))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+    assert np.abs(found[0].observations).max() > 1e-3
+
+
 def test_windows_out_of_range_are_refused():
     with pytest.raises(InvalidInputError, match="the window must be positive, got 0"):
         truncated(0)
