@@ -1,5 +1,7 @@
 """Calibrated conservative Q-learning."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,7 +11,20 @@ from obd_jax.networks import MLP
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, values
 from obd_jax.types import Array, Key, Params
 
-_LOG_STD_MIN, _LOG_STD_MAX, _LOG_STD_OFFSET = -20.0, 2.0, -1.0
+_LOG_STD_MIN, _LOG_STD_MAX = -20.0, 2.0
+
+
+class Scalars(NamedTuple):
+    """What the actor learns besides its network, each [].
+
+    log_temperature: of the entropy.
+    multiplier:      of the network's log deviations.
+    offset:          added to them.
+    """
+
+    log_temperature: Any
+    multiplier: Any
+    offset: Any
 
 
 def cal_ql(
@@ -32,7 +47,7 @@ def cal_ql(
 
     with p the density that an action was drawn from, over uniform actions, pi's at s and pi's at
     s'; values of the last two kinds count as no less than the return of the data from s. The
-    actor is that of SAC, with a learned temperature.
+    actor is that of SAC, with a learned temperature and a learned scale of its log deviations.
 
     Args:
         observation_size: D.
@@ -43,7 +58,7 @@ def cal_ql(
         batch_size: B.
         discount: of rewards.
         target_rate: share of the critics in each step of their moving averages.
-        actor_learning_rate: of Adam, for actor and temperature.
+        actor_learning_rate: of Adam, for the actor and its scalars.
         critic_learning_rate: of Adam.
     """
     actor = MLP((*hidden_sizes, hidden_sizes[-1]), 2 * action_size)
@@ -56,31 +71,34 @@ def cal_ql(
         actor_params = actor.init(actor_key, jnp.zeros(observation_size))
         inputs = jnp.zeros(observation_size + action_size)
         critics = (critic.init(first, inputs), critic.init(second, inputs))
-        log_temperature = jnp.zeros(())
+        scalars = Scalars(jnp.zeros(()), jnp.ones(()), -jnp.ones(()))
         return TrainState(
             actor=actor_params,
             critics=critics,
             targets=critics,
-            others=log_temperature,
+            others=scalars,
             optimizer=(
-                actor_optimizer.init((actor_params, log_temperature)),
+                actor_optimizer.init((actor_params, scalars)),
                 critic_optimizer.init(critics),
             ),
             key=key,
             step=jnp.zeros((), jnp.int32),
         )
 
-    def draw(params: Params, key: Key, observations: Array, count: int) -> tuple[Array, Array]:
+    def draw(
+        params: Params, scalars: Scalars, key: Key, observations: Array, count: int
+    ) -> tuple[Array, Array]:
         """Actions [count, B, A] of the policy and their log densities [count, B]."""
         outputs = jnp.asarray(actor.apply(params, observations))
         outputs = jnp.broadcast_to(outputs, (count, *outputs.shape))
         mean, log_std = jnp.split(outputs, 2, axis=-1)
-        log_std = jnp.clip(log_std + _LOG_STD_OFFSET, _LOG_STD_MIN, _LOG_STD_MAX)
-        return sample_squashed(key, mean, log_std)
+        log_std = scalars.multiplier * log_std + scalars.offset
+        return sample_squashed(key, mean, jnp.clip(log_std, _LOG_STD_MIN, _LOG_STD_MAX))
 
     def critic_loss(critics, state: TrainState, key: Key, batch: Batch) -> tuple[Array, Array]:
         target_key, uniform_key, own_key, next_key = jax.random.split(key, 4)
-        (next_action,), _ = draw(state.actor, target_key, batch.next_observations, 1)
+        actor_of = (state.actor, state.others)
+        (next_action,), _ = draw(*actor_of, target_key, batch.next_observations, 1)
         next_value = values(critic, state.targets, batch.next_observations, next_action).min(0)
         target = batch.rewards + discount * (1 - batch.terminals) * next_value
         predicted = values(critic, critics, batch.observations, batch.actions)
@@ -88,8 +106,8 @@ def cal_ql(
 
         count = sampled_actions
         uniform = jax.random.uniform(uniform_key, (count, *batch.actions.shape), minval=-1.0)
-        own, own_log_prob = draw(state.actor, own_key, batch.observations, count)
-        following, next_log_prob = draw(state.actor, next_key, batch.next_observations, count)
+        own, own_log_prob = draw(*actor_of, own_key, batch.observations, count)
+        following, next_log_prob = draw(*actor_of, next_key, batch.next_observations, count)
         observations = jnp.broadcast_to(batch.observations, (count, *batch.observations.shape))
 
         def at(actions: Array) -> Array:
@@ -110,12 +128,13 @@ def cal_ql(
         return bellman + conservative, jnp.mean(predicted)
 
     def actor_loss(trained, critics, key: Key, batch: Batch) -> Array:
-        actor_params, log_temperature = trained
-        (action,), (log_prob,) = draw(actor_params, key, batch.observations, 1)
+        actor_params, scalars = trained
+        (action,), (log_prob,) = draw(actor_params, scalars, key, batch.observations, 1)
         value = values(critic, critics, batch.observations, action).min(0)
-        temperature = jax.lax.stop_gradient(jnp.exp(log_temperature))
+        temperature = jax.lax.stop_gradient(jnp.exp(scalars.log_temperature))
         entropy_gap = jax.lax.stop_gradient(-jnp.mean(log_prob)) + action_size
-        return jnp.mean(temperature * log_prob - value) + log_temperature * entropy_gap
+        following = jnp.mean(temperature * log_prob - value)
+        return following + scalars.log_temperature * entropy_gap
 
     def update(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         key, critic_key, actor_key = jax.random.split(state.key, 3)
@@ -123,7 +142,7 @@ def cal_ql(
         trained = (state.actor, state.others)
         gradient = jax.grad(actor_loss)(trained, state.critics, actor_key, batch)
         updates, own = actor_optimizer.update(gradient, own)
-        new_actor, log_temperature = optax.apply_updates(trained, updates)
+        new_actor, scalars = optax.apply_updates(trained, updates)
         (loss, mean_value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(
             state.critics, state, critic_key, batch
         )
@@ -131,7 +150,7 @@ def cal_ql(
         critics = optax.apply_updates(state.critics, updates)
         targets = optax.incremental_update(critics, state.targets, target_rate)
         new_state = TrainState(
-            new_actor, critics, targets, log_temperature, (own, shared), key, state.step + 1
+            new_actor, critics, targets, scalars, (own, shared), key, state.step + 1
         )
         return new_state, {"critic_loss": loss, "value": mean_value}
 
