@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: venv run test test-slow lint clean
+.PHONY: venv run results-doc test test-slow lint clean
 venv: $(STAMP)
 
 $(STAMP): requirements.txt setup.py
@@ -18,6 +18,9 @@ $(STAMP): requirements.txt setup.py
 # The main job on data recorded from the policies of the package; needs no network.
 run: venv
 	$(BIN)/python experiments/run_sdw.py --dataset=walker2d-medium-expert --out=$(OUT)
+
+results-doc: venv
+	$(BIN)/python experiments/results_table.py
 
 lint: venv
 	$(BIN)/ruff check .

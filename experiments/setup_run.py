@@ -1,6 +1,7 @@
 """From a configuration to what a run starts from, all of it checked."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -71,7 +72,10 @@ class Goal(NamedTuple):
     density_card: dict[str, Any] | None
 
 
-def load(config: Config) -> tuple[environments.EnvironmentSpec, OfflineData, Teacher]:
+Loaded = tuple[environments.EnvironmentSpec, OfflineData, Teacher]
+
+
+def load(config: Config) -> Loaded:
     """Read data and teacher."""
     # A file is read before the data, which may take minutes to be recorded.
     teacher = None if config.teacher in (None, *TEACHERS) else load_file(config)
@@ -150,12 +154,12 @@ def trained_teacher(
     return teachers.load_teacher(folder / "teacher.npz")
 
 
-def prepare(config: Config) -> Setup:
-    """Load and check everything that a run needs, before anything is written."""
+def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
+    """Check and load (unless given) everything that a run needs, before anything is written."""
     check(config)
     student_recipe = recipe(config)
     outer_optimizer(config, config.outer_learning_rate)  # Refuses what it cannot take.
-    environment, offline, teacher = load(config)
+    environment, offline, teacher = load(config) if loaded is None else loaded
     if config.pairs > len(offline):
         raise InvalidInputError(
             f"--pairs must be between 1 and the data's {len(offline)} states, got {config.pairs}"
@@ -166,10 +170,16 @@ def prepare(config: Config) -> Setup:
         teacher,
         data.normalizer(offline.observations),
         student_recipe,
-        student_recipe.student(offline.action_size),
+        make_student(student_recipe, offline.action_size),
         split_seed(config.seed),
         load_start(config.start, offline) if config.start is not None else None,
     )
+
+
+@functools.cache
+def make_student(student_recipe: students.Recipe, action_size: int) -> Student:
+    """The recipe's student, the same one every time, so that it is compiled once."""
+    return student_recipe.student(action_size)
 
 
 def load_start(path: str, offline: OfflineData) -> SyntheticData:
@@ -200,18 +210,41 @@ def outer_optimizer(config: Config, learning_rate: float) -> optax.GradientTrans
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
 
 
-def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
-    """The objective on every state, weighted by density and surrounded by noise as configured."""
+def make_goal(
+    config: Config, setup: Setup, clock: Clock, known: dict[Any, Any] | None = None
+) -> Goal:
+    """The objective on every state, weighted by density and surrounded by noise as configured.
+
+    Args:
+        config: of the run.
+        setup: data and teacher.
+        clock: for the seconds of "targets" and "density".
+        known: what earlier calls with the same data and teacher computed; it is used and added to.
+    """
+    known = {} if known is None else known
     objective = config.objective or ("pbc" if setup.teacher.value is None else "av_pbc")
     with clock("targets"):
-        targets = plain = distill.make_objective(
-            objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
-        )
+        name = ("targets", objective, config.value_scale)
+        if name not in known:
+            known[name] = distill.make_objective(
+                objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
+            )
+        targets = plain = known[name]
     weights, card = None, None
     if config.temperature > 0:
         with clock("density"):
-            weights, card = weigh_by_density(config, setup.keys["density"], plain.observations)
+            log_density, fitted = log_densities(config, setup, known)
+            made = density.reciprocal_weights(
+                jnp.asarray(log_density), config.temperature, config.floor_quantile
+            )
+            weights = made.weights
             targets = distill.sdw(targets, weights)
+        card = {
+            **fitted,
+            "effective_sample_fraction": float(made.effective_sample_fraction),
+            "invalid_densities": int(made.num_invalid),
+        }
+        note(f"density: {card}")
     if config.state_noise > 0:
         with clock("targets"):
             targets = distill.with_state_noise(
@@ -220,10 +253,16 @@ def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
     return Goal(objective, targets, plain.actions, weights, card)
 
 
-def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Array, dict[str, Any]]:
-    """SDW weights [M] from a freshly fitted state density, and what to record of them."""
+def log_densities(
+    config: Config, setup: Setup, known: dict[Any, Any]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Log densities [M] of the states, and what to record of the fit, unless `known` has them."""
+    settings = (config.density, config.density_epochs, config.density_states, config.seed)
+    if ("density", *settings) in known:
+        return known["density", *settings]
+    key = setup.keys["density"]
     estimator = density.make(config.density)
-    states = np.asarray(observations)
+    states = np.asarray(setup.normalizer.normalize(setup.data.observations), np.float32)
     progress = Progress("fit density, epoch")
     fitted = states
     if len(states) > config.density_states:
@@ -241,18 +280,13 @@ def weigh_by_density(config: Config, key: Key, observations: Array) -> tuple[Arr
         ),
     )
     log_density = density.log_prob_chunked(estimator, params, states)
-    weights = density.reciprocal_weights(
-        jnp.asarray(log_density), config.temperature, config.floor_quantile
-    )
     card = {
         "estimator": config.density,
         "fitted_states": len(fitted),
         "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
-        "effective_sample_fraction": float(weights.effective_sample_fraction),
-        "invalid_densities": int(weights.num_invalid),
     }
-    note(f"density: {card}")
-    return weights.weights, card
+    known["density", *settings] = np.asarray(log_density), card
+    return known["density", *settings]
 
 
 def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:

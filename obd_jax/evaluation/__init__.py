@@ -5,6 +5,7 @@ from obd_jax.evaluation.rollouts import gymnasium_returns
 from obd_jax.evaluation.score import score_policies, score_students
 from obd_jax.evaluation.statistics import (
     interquartile_mean,
+    nested_bootstrap_interval,
     stratified_bootstrap_interval,
     summarize,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "functional_returns",
     "gymnasium_returns",
     "interquartile_mean",
+    "nested_bootstrap_interval",
     "score_policies",
     "score_students",
     "stratified_bootstrap_interval",

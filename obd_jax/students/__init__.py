@@ -1,5 +1,6 @@
 """Students: policy classes together with how they are trained from a distilled set."""
 
+from obd_jax.students.clone import CloneCallback, clone
 from obd_jax.students.ensemble import ensemble
 from obd_jax.students.kernel import KernelParams, KernelRecipe, kernel
 from obd_jax.students.kernels import (
@@ -40,6 +41,7 @@ __all__ = [
     "KERNELS",
     "RECIPES",
     "TRAINERS",
+    "CloneCallback",
     "Kernel",
     "KernelParams",
     "KernelRecipe",
@@ -51,6 +53,7 @@ __all__ = [
     "Trainer",
     "Training",
     "action_error",
+    "clone",
     "ensemble",
     "fields_of",
     "gram",

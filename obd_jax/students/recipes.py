@@ -17,6 +17,8 @@ class Recipe(Protocol):
     def student(self, action_size: int) -> Student:
         """The student that follows this recipe; refuses values out of range."""
 
+    def __hash__(self) -> int: ...
+
 
 RECIPES: dict[str, type[Any]] = {
     "kernel": KernelRecipe,

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from obd_jax.evaluation import interquartile_mean, stratified_bootstrap_interval, summarize
+from obd_jax.evaluation import (
+    interquartile_mean,
+    nested_bootstrap_interval,
+    stratified_bootstrap_interval,
+    summarize,
+)
 from obd_jax.types import InvalidInputError
 
 
@@ -103,3 +108,28 @@ def test_episodes_are_the_units_of_a_single_policy():
 def test_returns_that_cannot_be_summarised_are_refused(returns):
     with pytest.raises(InvalidInputError, match="returns must be finite and of shape"):
         summarize(returns)
+
+
+def test_the_nested_interval_of_one_run_is_the_plain_one():
+    scores = np.random.default_rng(0).gamma(2.0, 10.0, size=(1, 30))
+    nested = nested_bootstrap_interval([scores])
+    plain = stratified_bootstrap_interval(scores)
+    assert nested == pytest.approx(plain, abs=0.1 * scipy.stats.sem(scores[0]))
+
+
+def test_runs_that_differ_widen_the_nested_interval_as_theory_says():
+    rng = np.random.default_rng(0)
+    runs, size = 200, 10
+    scores = rng.normal(0.0, 3.0, (runs, 1)) + rng.normal(0.0, 1.0, (runs, size))
+    low, high = nested_bootstrap_interval([scores])
+    # Variance of the mean: that of the runs' means, which holds 1/size of the one within them,
+    # and once more what is drawn within each.
+    within = scores.var(axis=1).mean() / size
+    expected = 1.96 * np.sqrt((scores.mean(axis=1).var() + within) / runs)
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.05)
+
+
+def test_tasks_are_never_mixed_and_count_alike():
+    # Constant within each task: nothing to resample, whatever the numbers of runs.
+    tasks = [np.full((3, 4), 10.0), np.full((1, 20), 40.0)]
+    assert nested_bootstrap_interval(tasks) == (25.0, 25.0)

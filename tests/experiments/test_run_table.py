@@ -1,0 +1,145 @@
+"""The table of results: its cells and the document made of them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import results_table
+import run_table
+
+from obd_jax import artefacts
+from obd_jax.types import InvalidInputError
+
+ROWS = "teacher,random,sdr,sdw_av_pbc,bc"
+
+
+def table(folder, **changes):
+    config = run_table.TableConfig(
+        out=str(folder / "cells"),
+        sets=str(folder / "sets"),
+        datasets="toy",
+        rows=ROWS,
+        families="kernel",
+        seeds=(0,),
+        outer_steps=3,
+    )
+    return dataclasses.replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_table, "CLONE_STEPS", 1000)
+        assert run_table.run(table(folder)) == []
+    assert run_table.run(table(folder, rows="random", families="kernel,mlp", seeds=(1,))) == []
+    return folder
+
+
+def cell(folder, name):
+    return json.loads((folder / "cells" / "toy" / f"{name}.json").read_text())
+
+
+def test_every_row_family_and_seed_is_a_file(made):
+    names = {path.stem for path in (made / "cells/toy").iterdir()}
+    rows = {f"{row}-kernel-0" for row in ("random", "sdr", "sdw_av_pbc")}
+    assert names == rows | {"teacher", "bc-0", "random-kernel-1", "random-mlp-1"}
+    found = cell(made, "sdw_av_pbc-kernel-0")
+    assert np.shape(found["returns"]["kernel"]) == (1, run_table.EPISODES)
+    assert found["density"]["estimator"] == "maf"
+    assert found["provenance"]["environment"]["backend"] == "jax"
+    shapes = {kind: np.shape(x) for kind, x in cell(made, "random-mlp-1")["returns"].items()}
+    half = run_table.EPISODES // 2
+    assert shapes == {"mlp": (10, half), "ensemble": (3, half)}
+
+
+def test_the_set_is_kept_and_the_seed_decides_the_pairs(made):
+    kept = artefacts.load(made / "sets/toy/sdw_av_pbc-kernel-0/distilled.npz")
+    assert kept.card["config"]["objective"] == "av_pbc"
+    returns = [cell(made, f"random-kernel-{seed}")["returns"]["kernel"] for seed in (0, 1)]
+    assert returns[0] != returns[1]
+
+
+def test_a_cell_that_exists_is_not_made_again_and_other_settings_are_refused(made, monkeypatch):
+    monkeypatch.setattr(run_table, "make", None)
+    assert run_table.run(table(made)) == []
+    with pytest.raises(InvalidInputError, match=r"made with --outer_steps=3, not 4"):
+        run_table.run(table(made, outer_steps=4))
+
+
+def test_a_cell_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
+    def make(cell, *_):
+        if cell.row == "dbc":
+            raise FloatingPointError("not finite")
+        return {"row": cell.row}
+
+    monkeypatch.setattr(run_table, "make", make)
+    failed = run_table.run(table(tmp_path, rows="dbc,pbc", seeds=(0,)))
+    assert failed == ["toy/dbc-kernel-0"]
+    assert [path.stem for path in (tmp_path / "cells/toy").iterdir()] == ["pbc-kernel-0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": "random,sdq"}, "unknown rows 'sdq'; known: random, sdr, dbc"),
+        ({"families": "net"}, "unknown families 'net'; known: kernel, mlp"),
+        ({"datasets": "hopper"}, "unknown data set 'hopper'"),
+    ],
+)
+def test_unknown_names_are_refused_before_anything_is_made(tmp_path, change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        run_table.run(table(tmp_path, **change))
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_cell(folder, dataset, row, kind, seed, returns):
+    provenance = {
+        "data": {"source": "embedded"},
+        "teacher": {"source": "teacher by rebrac"},
+        "environment": {"backend": "gymnasium Hopper-v4"},
+    }
+    content = {
+        "dataset": dataset,
+        "row": row,
+        "family": "kernel",
+        "seed": seed,
+        "returns": {kind: returns},
+        "seconds": {"distil": 60.0},
+        "provenance": provenance,
+    }
+    path = folder / dataset / f"{row}-{kind}-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_the_document_has_means_averages_shares_and_differences(tmp_path):
+    for i, dataset in enumerate(run_table.DATASETS):
+        write_cell(tmp_path, dataset, "teacher", "teacher", 0, [[100.0, 100.0]])
+        write_cell(tmp_path, dataset, "bc", "mlp", 0, [[50.0 + i, 50.0 + i]])
+        for seed in (0, 1):
+            write_cell(tmp_path, dataset, "av_pbc", "kernel", seed, [[40.0 + 10 * seed] * 3])
+            write_cell(tmp_path, dataset, "sdw_av_pbc", "kernel", seed, [[54.0 + 10 * seed] * 3])
+    text = results_table.document(tmp_path)
+    assert text.startswith("# Results on embedded data\n")
+    assert "| SDW-Av-PBC | 59.0 [54, 64] |" in text
+    assert "| **45.0** [" in text  # Av-PBC's average.
+    assert "| *papers, D4RL* | 35.9 |" not in text  # Those are of other students.
+    assert "| SDW-Av-PBC | Kernel student | 9 | 59% | 9 of 9 |" in text
+    assert "| Av-PBC | Kernel student | 9 | 45% | 0 of 9 |" in text
+    assert (
+        "| SDW-Av-PBC less Av-PBC | Kernel student | all | +14.0 [+14.0, +14.0] | 9 of 9 |" in text
+    )
+    assert text == results_table.document(tmp_path)
+
+
+def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
+    write_cell(tmp_path, "hopper-medium", "dbc", "kernel", 0, [[40.0, 41.0]])
+    text = results_table.document(tmp_path)
+    assert "| DBC |  |  |  |  | 40.5 [40, 41] |  |  |  |  |  |" in text
+
+
+def test_a_folder_without_cells_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="makes them"):
+        results_table.document(tmp_path)
