@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import sys
 import time
 import types
@@ -9,6 +10,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import filelock
 import jax
 from absl import app, flags, logging
 
@@ -94,9 +96,24 @@ def keep_compiled() -> None:
     They take 1 GiB at most. JAX's own setting, JAX_COMPILATION_CACHE_DIR, goes before all this.
     """
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        jax.config.update("jax_compilation_cache_dir", str(default_cache() / "compiled"))
+        folder = default_cache() / "compiled"
+        _drop_unfinished(folder)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_compilation_cache_max_size", 2**30)  # Bytes.
+
+
+def _drop_unfinished(folder: pathlib.Path) -> None:
+    """Remove what a process that was killed left half-written, where JAX would keep nothing more.
+
+    JAX writes a program, then a file with the time of its last use, holding this lock.
+    """
+    with contextlib.suppress(OSError):  # A folder that cannot be written: JAX will say so.
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lockfile", timeout=10):
+            for program in folder.glob("*-cache"):
+                if not program.with_name(f"{program.name.removesuffix('cache')}atime").exists():
+                    program.unlink()
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:

@@ -173,7 +173,9 @@ def test_a_clock_counts_phases_that_fail(set_time):
     assert clock.seconds == {"a": 1.5}
 
 
-def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
+@pytest.fixture
+def compiling(tmp_path):
+    """() -> (output, names of what is kept, messages) of a script that compiles something."""
     script = tmp_path / "script.py"
     script.write_text(
         "import jax, jax.numpy as jnp\n"
@@ -194,9 +196,29 @@ def test_compiled_programs_are_kept_for_the_next_process(tmp_path):
         )
         assert done.returncode == 0, done.stderr
         kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
-        return (done.stdout, kept), "cache hit for 'jit_slow'" in done.stderr
+        return done.stdout, kept, done.stderr
 
-    (first, hit_first), (again, hit_again) = run(), run()
-    assert first == again
-    assert (hit_first, hit_again) == (False, True)
+    return run
+
+
+HIT = "cache hit for 'jit_slow'"
+
+
+def test_compiled_programs_are_kept_for_the_next_process(compiling):
+    first, again = compiling(), compiling()
+    assert first[:2] == again[:2]
+    assert (HIT in first[2], HIT in again[2]) == (False, True)
     assert any(name.startswith("jit_slow") for name in first[1])
+
+
+def test_what_a_killed_process_left_half_written_is_compiled_again(compiling, tmp_path):
+    output, kept, _ = compiling()
+    folder = tmp_path / "cache" / "compiled"
+    for name in kept:  # The program is written first, and the time of its use after it.
+        (folder / name).write_bytes((folder / name).read_bytes()[:100])
+        (folder / name.replace("-cache", "-atime")).unlink()
+    again = compiling()
+    assert (output, kept) == again[:2]
+    assert HIT not in again[2]
+    assert "Error" not in again[2]
+    assert HIT in compiling()[2]

@@ -22,7 +22,12 @@ from obd_jax.distill.objectives import (
     weighted_variance,
     with_state_noise,
 )
-from obd_jax.distill.population import PopulationCallback, gather, train_population
+from obd_jax.distill.population import (
+    PopulationCallback,
+    gather,
+    sum_over_processes,
+    train_population,
+)
 from obd_jax.distill.train import Callback, DivergedError, cosine_anneal, sample, train
 
 __all__ = [
@@ -51,6 +56,7 @@ __all__ = [
     "sample",
     "sdw",
     "squashed",
+    "sum_over_processes",
     "train",
     "train_population",
     "uniform",

@@ -198,3 +198,10 @@ def gather(tree: Any) -> Any:
         return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
     return jax.tree.map(one, tree)
+
+
+def sum_over_processes(array: np.ndarray) -> np.ndarray:
+    """Sum of the arrays, of one shape, that all processes give; the same on every process."""
+    if jax.process_count() == 1:
+        return array
+    return np.asarray(multihost_utils.process_allgather(array)).sum(axis=0)
