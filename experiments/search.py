@@ -1,0 +1,200 @@
+"""Successive halving over settings of distillation: which reach most in a given time.
+
+    python experiments/search.py --datasets=hopper-medium,halfcheetah-medium --candidates=27 \
+        --seconds=8,20,45 --trials=runs/search.jsonl
+
+Candidates are drawn from SPACE; the first is the defaults. Each rung distils those left from the
+start, on every data set with its share of seconds, and keeps the best third. They are ranked by
+the mean share of the teacher's return, in episodes that serve for no other score. All flags of
+`run_sdw.py` hold for every candidate. A trial that is in --trials already is read, not repeated.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+from absl import flags
+from config import Config, check, preset
+from scoring import CURVE_SEED, score
+from setup_run import Loaded, distil, initial_set, load, make_goal, prepare
+
+from obd_jax import distill, environments, evaluation
+from obd_jax.command_line import (
+    Clock,
+    Progress,
+    config_from_flags,
+    define_flags,
+    note,
+    run_main,
+)
+from obd_jax.types import InvalidInputError
+
+EPISODES = 20
+KEPT = 3  # One in so many goes on to the next rung.
+
+SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "kernel": {
+        "kernel": ("ntk", "nngp"),
+        "depth": (2, 3, 4),
+        "bias_scale": (0.1, 0.3, 1.0),
+        "ridge": (1e-4, 1e-3, 1e-2),
+        "temperature": (0.0, 0.05),
+        "state_noise": (0.0, 0.05, 0.1, 0.2),
+        "initializer": ("relabelled", "kmeans++"),
+        "outer_learning_rate": (0.003, 0.01, 0.03, 0.1),
+        "batch_size": (256, 1024, 2560),
+    },
+    "mlp": {
+        "inner_steps": (20, 50, 100),
+        "inner_learning_rate": (0.008, 0.016),
+        "inner_momentum": (0.9, 0.95),
+        "meta_gradient": ("reverse", "truncated", "random_truncated"),
+        "temperature": (0.0, 0.05),
+        "state_noise": (0.0, 0.1, 0.2),
+        "outer_learning_rate": (0.01, 0.02, 0.05),
+        "batch_size": (512, 2560),
+    },
+}
+
+
+def draw(space: dict[str, tuple[Any, ...]], count: int, seed: int) -> list[dict[str, Any]]:
+    """Candidates, all different: the defaults, then settings at random."""
+    size = int(np.prod([len(values) for values in space.values()]))
+    if not 1 <= count <= size:
+        raise InvalidInputError(f"--candidates must be between 1 and {size}, got {count}")
+    generator = np.random.default_rng(seed)
+    found: list[dict[str, Any]] = [{}]
+    while len(found) < count:
+        one = {name: values[generator.integers(len(values))] for name, values in space.items()}
+        if one not in found:
+            found.append(one)
+    return found
+
+
+class Task:
+    """A data set with its teacher's return, loaded once."""
+
+    def __init__(self, config: Config, dataset: str):
+        self.config = dataclasses.replace(config, dataset=dataset)
+        self.loaded: Loaded = load(self.config)
+        self.known: dict[Any, Any] = {}
+        environment, _, teacher = self.loaded
+        returns = evaluation.score_policies(
+            lambda _, observations: teacher.act(observations),
+            np.zeros(1),
+            environment,
+            students=1,
+            episodes=EPISODES,
+            seed=CURVE_SEED,
+        )
+        self.teacher = float(returns.mean())
+
+    def trial(self, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Distil with some settings for some seconds: the return, loss and steps."""
+        config = dataclasses.replace(
+            self.config, **settings, budget_minutes=seconds / 60, outer_steps=10**6
+        )
+        setup = prepare(config, self.loaded)
+        goal = make_goal(config, setup, Clock(), self.known)
+        try:
+            state, history = distil(config, setup, goal, initial_set(config, setup, goal))
+            returns = score(setup, "trial", state.synthetic, 1, EPISODES, CURVE_SEED)
+        except (distill.DivergedError, InvalidInputError) as error:
+            note(f"diverged: {error}")
+            return {"return": 0.0, "share": 0.0, "loss": None, "steps": 0}
+        mean = float(returns.mean())
+        return {
+            "return": mean,
+            "share": mean / self.teacher,
+            "loss": history[-1]["loss"],
+            "steps": history[-1]["step"],
+        }
+
+
+def run(
+    config: Config,
+    datasets: list[str],
+    seconds: list[float],
+    count: int,
+    seeds: list[int],
+    path: pathlib.Path,
+) -> list[dict[str, Any]]:
+    """All rungs; returns the candidates left, the best first, with their mean share."""
+    for dataset in datasets:
+        if dataset != "toy":
+            environments.parse_dataset(dataset)
+    if config.student not in SPACES:
+        raise InvalidInputError(f"--student takes {', '.join(SPACES)} here, got {config.student}")
+    left = draw(SPACES[config.student], count, config.seed)
+    for candidate in left:
+        check(dataclasses.replace(config, **candidate))
+    kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tasks = {dataset: Task(config, dataset) for dataset in datasets}
+    ranked: list[dict[str, Any]] = []
+    for rung, budget in enumerate(seconds):
+        # Several seeds are for the last rung, which few candidates reach.
+        own_seeds = seeds if rung == len(seconds) - 1 else seeds[:1]
+        trials = [
+            (candidate, dataset, seed)
+            for dataset in datasets
+            for candidate in left
+            for seed in own_seeds
+        ]
+        progress = Progress(f"rung {rung + 1} of {len(seconds)}, trials")
+        shares: dict[str, list[float]] = {}
+        for i, (candidate, dataset, seed) in enumerate(trials):
+            cell = {
+                "settings": candidate,
+                "dataset": dataset,
+                "seed": seed,
+                "seconds": budget,
+                "teacher": tasks[dataset].teacher,
+            }
+            found = next((k["result"] for k in kept if k["cell"] == cell), None)
+            if found is None:
+                found = tasks[dataset].trial({**candidate, "seed": seed}, budget)
+                with path.open("a") as file:
+                    file.write(json.dumps({"cell": cell, "result": found}) + "\n")
+            shares.setdefault(json.dumps(candidate), []).append(found["share"])
+            progress(i + 1, len(trials), note=f"{dataset} {found['return']:.1f}")
+        ranked = sorted(
+            ({"settings": c, "shares": shares[json.dumps(c)]} for c in left),
+            key=lambda row: -float(np.mean(row["shares"])),
+        )
+        print(f"\nrung {rung + 1}: {budget:g} s, {len(left)} candidates")
+        for row in ranked:
+            each = " ".join(f"{share:.2f}" for share in row["shares"])
+            settings = " ".join(f"{k}={v}" for k, v in row["settings"].items()) or "the defaults"
+            print(f"{np.mean(row['shares']):.3f}  {each}  {settings}", flush=True)
+        left = [row["settings"] for row in ranked[: max(1, len(ranked) // KEPT)]]
+    return ranked
+
+
+def main() -> None:
+    """Entry point."""
+    given = config_from_flags(Config, {})
+    config = config_from_flags(Config, preset("default", given.student, given.objective, ""))
+    run(
+        config,
+        flags.FLAGS.datasets,
+        [float(value) for value in flags.FLAGS.seconds],
+        flags.FLAGS.candidates,
+        [int(seed) for seed in flags.FLAGS.seeds],
+        pathlib.Path(flags.FLAGS.trials),
+    )
+
+
+if __name__ == "__main__":
+    define_flags(Config)
+    flags.DEFINE_list("datasets", ["hopper-medium", "halfcheetah-medium"], "Data sets.")
+    flags.DEFINE_list("seconds", ["8", "20", "45"], "Of distillation, for each rung.")
+    flags.DEFINE_integer("candidates", 27, "Of the first rung.")
+    flags.DEFINE_list("seeds", ["0", "1"], "Of the last rung; the others take the first.")
+    flags.DEFINE_string("trials", "runs/search.jsonl", "File of the trials so far.")
+    for flag in ("datasets", "seconds", "candidates", "seeds", "trials"):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
+    run_main(main)
