@@ -104,6 +104,9 @@ class Config:
     centred: bool = field(
         False, "MLP student: its output is the network's less what it was at initialisation."
     )
+    residual: bool = field(
+        False, "MLP student: layers as wide as the one before add their activations to that one's."
+    )
     meta_gradient: str = field(
         "reverse", f"MLP student: through its training, one of {', '.join(students.TRAINERS)}."
     )
@@ -283,8 +286,11 @@ def check(config: Config) -> None:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if config.state_noise > 0 and config.objective == "dbc":
         raise InvalidInputError("--state_noise needs actions of the teacher: not --objective=dbc")
-    if config.lazy_weight > 0 and (config.student, config.inner_optimizer) != ("mlp", "sgd"):
-        raise InvalidInputError("--lazy_weight needs --student=mlp and --inner_optimizer=sgd")
+    plain = (config.student, config.inner_optimizer, config.residual) == ("mlp", "sgd", False)
+    if config.lazy_weight > 0 and not plain:
+        raise InvalidInputError(
+            "--lazy_weight needs --student=mlp and --inner_optimizer=sgd, and no --residual"
+        )
     students.make_trainer(config.meta_gradient, config.window)
     if config.student != "mlp" and config.meta_gradient != "reverse":
         raise InvalidInputError(f"--meta_gradient={config.meta_gradient} needs --student=mlp")

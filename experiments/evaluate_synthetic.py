@@ -52,6 +52,7 @@ class Config:
     centred: bool | None = field(
         None, f"The network's output less what it was at initialisation; {ABSENT}"
     )
+    residual: bool | None = field(None, f"Layers as wide as the one before add to it; {ABSENT}")
     students: int = field(10, "K, students trained.")
     episodes: int = field(10, "E, episodes of each student.")
 

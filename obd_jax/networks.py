@@ -14,22 +14,27 @@ class MLP(nn.Module):
 
     Unless given otherwise, kernels are orthogonal with gain sqrt(2) on every layer, the
     initialisation of the OBD release (Lei et al. 2024). Biases are zero. With `layer_norm`, the
-    activations of every hidden layer are normalised after the ReLU.
+    activations of every hidden layer are normalised after the ReLU. With `residual`, every layer as
+    wide as the one before it adds its activations to that one's.
     """
 
     hidden_sizes: Sequence[int]
     output_size: int
     kernel_init: nn.initializers.Initializer = nn.initializers.orthogonal(2.0**0.5)
     layer_norm: bool = False
+    residual: bool = False
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
         """Apply the network."""
         hidden = inputs
-        for size in self.hidden_sizes:
+        for i, size in enumerate(self.hidden_sizes):
+            before = hidden
             hidden = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(hidden))
             if self.layer_norm:
                 hidden = nn.LayerNorm()(hidden)
+            if self.residual and i > 0 and before.shape == hidden.shape:
+                hidden = before + hidden
         return nn.Dense(self.output_size, kernel_init=self.kernel_init)(hidden)
 
 

@@ -23,6 +23,11 @@ def _adam(learning_rate: float, momentum: float) -> optax.GradientTransformation
     return optax.adam(learning_rate, b1=momentum, eps_root=1e-16)
 
 
+def _adamw(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+    # The decay of PyTorch's AdamW.
+    return optax.adamw(learning_rate, b1=momentum, eps_root=1e-16, weight_decay=0.01)
+
+
 def _detached_adam(learning_rate: float, momentum: float) -> optax.GradientTransformation:
     return optax.chain(
         _scale_by_detached_adam(momentum), optax.scale_by_learning_rate(learning_rate)
@@ -50,6 +55,7 @@ _MAKERS = {
     "sgd": _sgd,
     "nesterov": _nesterov,
     "adam": _adam,
+    "adamw": _adamw,
     "detached_adam": _detached_adam,
 }
 OPTIMIZERS = tuple(_MAKERS)

@@ -57,6 +57,7 @@ def mlp(
     optimizer: optax.GradientTransformation,
     cloning_error: Callable[[Array, Array], Array] = action_error,
     centred: bool = False,
+    residual: bool = False,
     trainer: Trainer | None = None,
 ) -> Student:
     """Student trained by full-batch behavioural cloning (Lei et al. 2024, section 5).
@@ -71,6 +72,7 @@ def mlp(
         cloning_error: (outputs before tanh [N, A], actions [N, A]) -> loss [].
         centred: the output is the network's less what it was at initialisation (Chizat et al.
             2019), so that all students start from zero and differ less; else the network's.
+        residual: whether layers as wide as the one before add to it.
         trainer: how the meta-gradient goes through training, one of `students.training`; None:
             `reverse()`.
 
@@ -85,7 +87,7 @@ def mlp(
             f"training steps, action size and hidden sizes must be positive, got {steps}, "
             f"{action_size} and {tuple(hidden_sizes)}"
         )
-    network = networks.MLP(tuple(hidden_sizes), action_size)
+    network = networks.MLP(tuple(hidden_sizes), action_size, residual=residual)
 
     def outputs(params: Params, observations: Array) -> Array:
         return jnp.asarray(network.apply(params, observations))
@@ -122,6 +124,7 @@ class MLPRecipe:
     momentum:      of the optimiser.
     cloning:       name of the loss, one of `CLONING_ERRORS`.
     centred:       whether the output is the network's less what it was at initialisation.
+    residual:      whether layers as wide as the one before add to it.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -131,6 +134,7 @@ class MLPRecipe:
     momentum: float
     cloning: str
     centred: bool = False
+    residual: bool = False
 
     def student(self, action_size: int, trainer: Trainer | None = None) -> Student:
         """The student that follows this recipe."""
@@ -142,5 +146,6 @@ class MLPRecipe:
             optimizer=optimizer,
             cloning_error=make_cloning_error(self.cloning),
             centred=self.centred,
+            residual=self.residual,
             trainer=trainer,
         )

@@ -1,0 +1,58 @@
+"""Scores of sets with students that they were not made for."""
+
+import json
+
+import generalize
+import pytest
+import run_sdw
+from config import Config
+
+from obd_jax.types import InvalidInputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "toy" / "dbc-kernel-0"
+    tiny = {"outer_steps": 5, "pairs": 8, "batch_size": 32, "students": 1, "episodes": 2}
+    run_sdw.run(Config(dataset="toy", out=str(out), temperature=0.0, curve_points=0, **tiny))
+    return out
+
+
+def test_scores_are_kept_and_tabulated(folder, tmp_path, monkeypatch):
+    scores = tmp_path / "scores.jsonl"
+    config = generalize.Config(
+        sets=str(folder), scores=str(scores), students="residual;AdamW 0.001;kernel"
+    )
+    table = generalize.run(config)
+    records = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert [r["students"] for r in records] == ["residual", "AdamW 0.001", "kernel"]
+    assert {r["set"] for r in records} == {"toy/dbc-kernel-0"}
+    assert records[0]["student"]["residual"]
+    assert records[1]["student"]["optimizer"] == "adamw"
+    assert len(records[0]["per_student"]) == 10
+    assert "| residual | " in table
+    monkeypatch.setattr(generalize.evaluate_synthetic, "run", None)
+    assert generalize.run(config) == table
+
+
+def test_students_that_diverge_are_a_finding(folder, tmp_path, monkeypatch):
+    hot = {**generalize.RECIPE, "inner_learning_rate": 1e30}
+    monkeypatch.setitem(generalize.STUDENTS, "hot", hot)
+    config = generalize.Config(
+        sets=str(folder), scores=str(tmp_path / "scores.jsonl"), students="hot"
+    )
+    assert generalize.run(config).endswith("| hot | diverges |")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "--sets is required"),
+        ({"sets": "nowhere"}, "nowhere holds no distilled"),
+        ({"students": "giant"}, "unknown students 'giant'; known: the papers' recipe"),
+    ],
+)
+def test_bad_input_is_refused(folder, changes, message):
+    given = {"sets": str(folder), **changes} if changes else {}
+    with pytest.raises(InvalidInputError, match=message):
+        generalize.run(generalize.Config(**given))

@@ -1,0 +1,36 @@
+"""Multilayer perceptrons."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from obd_jax.networks import MLP
+
+
+def layers_of(params):
+    layers = params["params"]
+    return [(layers[f"Dense_{i}"]["kernel"], layers[f"Dense_{i}"]["bias"]) for i in range(4)]
+
+
+def test_residual_layers_add_to_the_one_before_where_they_are_as_wide():
+    network = MLP((6, 6, 5), 2, residual=True)
+    inputs = jax.random.normal(jax.random.key(0), (7, 6))
+    params = network.init(jax.random.key(1), inputs)
+    params = jax.tree.map(lambda x: x + 0.1, params)
+    (w0, b0), (w1, b1), (w2, b2), (w3, b3) = layers_of(params)
+    # Inputs are as wide as the first layer, and are no activations.
+    first = np.maximum(inputs @ w0 + b0[None], 0)
+    second = first + np.maximum(first @ w1 + b1[None], 0)
+    third = np.maximum(second @ w2 + b2[None], 0)
+    np.testing.assert_allclose(network.apply(params, inputs), third @ w3 + b3[None], rtol=1e-5)
+
+
+def test_without_it_they_do_not():
+    network = MLP((6, 6, 6), 2)
+    inputs = jnp.ones((1, 3))
+    params = network.init(jax.random.key(1), inputs)
+    hidden = inputs
+    *hidden_layers, (w, b) = layers_of(params)
+    for kernel, bias in hidden_layers:
+        hidden = np.maximum(hidden @ kernel + bias[None], 0)
+    np.testing.assert_allclose(network.apply(params, inputs), hidden @ w + b[None], rtol=1e-5)
