@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -174,14 +175,21 @@ def register() -> None:
         envs.register_environment(name, functools.partial(Locomotion, task))
 
 
+@contextlib.contextmanager
+def without_advice() -> Iterator[None]:
+    """Without Brax's advice, whenever it loads a model, to use something else."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Brax System, piplines", UserWarning)
+        yield
+
+
 @functools.cache
 def _load(gymnasium_id):
     """Brax's system, control steps' length in MuJoCo's steps, first positions and velocities."""
     # A model of our own: Brax writes to it.
     with gymnasium.make(gymnasium.registry[gymnasium_id]) as made:
         task: Any = made.unwrapped
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Brax System, piplines", UserWarning)
+        with without_advice():
             system = mjcf.load_model(task.model)
         first = task.init_qpos.astype(np.float32), task.init_qvel.astype(np.float32)
         return system, task.frame_skip, first
