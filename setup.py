@@ -23,6 +23,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
+        "brax>=0.14",
         "filelock>=3.16",
         "flax>=0.12",
         "gymnasium[mujoco]>=1.0",
@@ -31,6 +32,7 @@ setup(
         "joblib>=1.4",
         "matplotlib>=3.9",
         "minari[hdf5,arrow,hf]>=0.5.3",
+        "mujoco-mjx>=3.17",
         "numpy>=2.0",
         "optax>=0.2.5",
         "scipy>=1.13",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from obd_jax import data, density, distill, optimizers, students, teachers
+from obd_jax import data, density, distill, environments, optimizers, students, teachers
 from obd_jax.command_line import field
 from obd_jax.types import InvalidInputError, Student
 
@@ -24,6 +24,12 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 # As JAX names them.
 PRECISIONS = ("highest", "high", "default")
+
+BACKEND_HELP = (
+    "What rolls policies out. gymnasium; mjx: Gymnasium's MuJoCo models in JAX (hopper, "
+    "halfcheetah, walker2d); brax: Brax's own tasks of these names, whose returns are other "
+    "things and stay raw."
+)
 
 PRESETS = ("default", "paper", "transfer")
 
@@ -143,6 +149,7 @@ class Config:
     students: int = field(10, "K, students trained for a score.")
     episodes: int = field(10, "E, episodes of each student.")
     curve_points: int = field(8, "Scores taken along distillation, for the curve.")
+    eval_backend: str = field("gymnasium", BACKEND_HELP)
 
 
 # Where the outer settings of a student differ from the defaults, which are the kernel student's.
@@ -323,6 +330,7 @@ def check(config: Config) -> None:
         ("precision", PRECISIONS),
         ("objective", distill.OBJECTIVES),
         ("density", density.DENSITIES),
+        ("eval_backend", environments.SIMULATORS),
     ):
         if getattr(config, name) is not None and getattr(config, name) not in known:
             raise InvalidInputError(

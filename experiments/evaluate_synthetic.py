@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 import jax
-from config import FLAG_OF, PRECISIONS
+from config import BACKEND_HELP, FLAG_OF, PRECISIONS
 from config import Config as RunConfig
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
@@ -55,13 +55,14 @@ class Config:
     residual: bool | None = field(None, f"Layers as wide as the one before add to it; {ABSENT}")
     students: int = field(10, "K, students trained.")
     episodes: int = field(10, "E, episodes of each student.")
+    eval_backend: str = field("gymnasium", BACKEND_HELP)
 
 
 def run(config: Config) -> dict[str, Any]:
     """Score the set; returns what is written to `--out`.
 
-    With the card's own seed, environment and recipe, and as many students and episodes, this
-    repeats the score of the run that made the set.
+    With the card's own seed, environment, backend and recipe, and as many students and episodes,
+    this repeats the score of the run that made the set.
 
     Raises:
         InvalidInputError: the input cannot be used; nothing has been written.
@@ -77,7 +78,10 @@ def run(config: Config) -> dict[str, Any]:
     distilled = artefacts.load(path)
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
     provenance = _mapping(distilled.card, "provenance")
-    environment = _environment(config.env or _mapping(provenance, "environment").get("name"))
+    environment = environments.simulated_by(
+        _environment(config.env or _mapping(provenance, "environment").get("name")),
+        config.eval_backend,
+    )
     evaluation.check_environment(environment, observation_size, action_size)
     recipe = _recipe(config, _mapping(distilled.card, "student"))
     student = recipe.student(action_size)
@@ -105,6 +109,7 @@ def run(config: Config) -> dict[str, Any]:
     rows = {"synthetic": evaluation.summarize(returns)}
     results = {
         "returns": rows,
+        "unit": environment.unit,
         "seconds": clock.seconds,
         "provenance": {
             "set": {"name": str(path), "sha256": data.sha256(path)},
@@ -115,7 +120,7 @@ def run(config: Config) -> dict[str, Any]:
         "student": {**students.to_card(recipe), "ensemble": config.ensemble},
         "card": distilled.card,
     }
-    print(table(rows))
+    print(table(rows, environment.unit))
     if out is not None:
         temporary = out.with_name(f".{out.name}.part")
         temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")

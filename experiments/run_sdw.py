@@ -98,6 +98,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
         rows = {"synthetic": evaluation.summarize(scores), **rows}
         results = {
             "returns": rows,
+            "unit": setup.environment.unit,
             "seconds": clock.seconds,
             "outer_steps": history[-1]["step"],
             "loss": history[-1]["loss"],
@@ -110,6 +111,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
             curve.losses,
             curve.returns,
             {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},
+            setup.environment.unit,
         )
     print(summary(results, path))
     return results

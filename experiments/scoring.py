@@ -20,7 +20,7 @@ TEACHER_EPISODES = 20
 def score(
     setup: Setup, label: str, synthetic: SyntheticData, students: int, episodes: int, seed: int
 ) -> np.ndarray:
-    """Normalised returns [K, E] of students trained on a set."""
+    """Returns [K, E] of students trained on a set, in the environment's unit."""
     return evaluation.score_students(
         setup.keys["students"],
         setup.student,
@@ -35,7 +35,7 @@ def score(
 
 
 def score_teacher(setup: Setup) -> np.ndarray:
-    """Normalised returns [1, E] of pi*."""
+    """Returns [1, E] of pi*, in the environment's unit."""
     return evaluation.score_policies(
         lambda _, observations: setup.teacher.act(observations),
         np.zeros(1),
@@ -48,17 +48,19 @@ def score_teacher(setup: Setup) -> np.ndarray:
 
 
 def score_references(config: Config, setup: Setup) -> dict[str, Any]:
-    """Rows to compare with: students on random real pairs, the data itself, the teacher."""
+    """Rows to compare with: students on random real pairs, the data itself, the teacher.
+
+    The data are not there beside raw returns, which are not those that they were recorded with.
+    """
     own = distill.dbc(setup.data, setup.normalizer)
     pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, config.pairs)
-    episodes = environments.normalized_score(setup.environment, setup.data.episode_returns)
     teacher = score_teacher(setup)
     random_real = score(setup, "random_real", pairs, config.students, config.episodes, FINAL_SEED)
-    return {
-        "random_real": evaluation.summarize(random_real),
-        "data": evaluation.summarize(episodes[None, :]) if len(episodes) else None,
-        "teacher": evaluation.summarize(teacher),
-    }
+    rows: dict[str, Any] = {"random_real": evaluation.summarize(random_real)}
+    if setup.environment.normalized:
+        episodes = environments.normalized_score(setup.environment, setup.data.episode_returns)
+        rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
+    return {**rows, "teacher": evaluation.summarize(teacher)}
 
 
 class Curve:
@@ -101,9 +103,9 @@ class Curve:
         self._folder.add_metrics(point)
 
 
-def table(rows: dict[str, Any]) -> str:
+def table(rows: dict[str, Any], unit: str) -> str:
     """Rows of results as a table."""
-    lines = [f"{'normalised return':<20}{'mean':>9}{'iqm':>9}{'95% interval':>20}  per student"]
+    lines = [f"{unit:<20}{'mean':>9}{'iqm':>9}{'95% interval':>20}  per student"]
     for name, row in rows.items():
         if row is None:
             lines.append(f"{name:<20}{'-':>9}  the data has no complete episode")
@@ -120,7 +122,7 @@ def summary(results: dict[str, Any], path: pathlib.Path) -> str:
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     data_card = results["provenance"]["data"]
     lines = [
-        table(results["returns"]),
+        table(results["returns"], results["unit"]),
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
         f"written to {path.parent} (the distilled set: {path.name})",

@@ -80,12 +80,13 @@ def load(config: Config) -> Loaded:
     # A file is read before the data, which may take minutes to be recorded.
     teacher = None if config.teacher in (None, *TEACHERS) else load_file(config)
     offline = load_data(config)
-    environment = task_of(config, offline)
+    recorded = task_of(config, offline)
+    environment = environments.simulated_by(recorded, config.eval_backend)
     if teacher is not None:
         teachers.check_teacher(teacher, offline)
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     if teacher is None:
-        teacher = make_teacher(config, environment, offline)
+        teacher = make_teacher(config, recorded, offline)
     return environment, offline, teacher
 
 

@@ -37,6 +37,7 @@ class EnvironmentSpec(NamedTuple):
     reference_min:  undiscounted return that scores 0 (a random policy's).
     reference_max:  undiscounted return that scores 100 (an expert's).
     functional:     the task itself, where it is not Gymnasium's.
+    simulator:      one of SIMULATORS, where it is Gymnasium's.
     """
 
     name: str
@@ -45,12 +46,30 @@ class EnvironmentSpec(NamedTuple):
     reference_min: float
     reference_max: float
     functional: FunctionalEnvironment | None = None
+    simulator: str = "gymnasium"
 
     @property
     def backend(self) -> str:
         """What simulates the task."""
-        return f"gymnasium {self.gymnasium_id}" if self.functional is None else "jax"
+        if self.functional is not None:
+            return "jax"
+        return f"{self.simulator} {self.name if self.simulator == 'brax' else self.gymnasium_id}"
 
+    @property
+    def normalized(self) -> bool:
+        """Whether returns are D4RL-normalised: those of Brax's own tasks never are."""
+        return self.simulator != "brax"
+
+    @property
+    def unit(self) -> str:
+        """What a score of the task is, for headings and files."""
+        return "normalised return" if self.normalized else "raw Brax return"
+
+
+# gymnasium: MuJoCo on the CPU. mjx: the same model in JAX. brax: Brax's own task of that name,
+# whose physics and rewards are others.
+SIMULATORS = ("gymnasium", "mjx", "brax")
+_IN_BRAX = ("hopper", "halfcheetah", "walker2d")
 
 _NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 
@@ -105,6 +124,22 @@ def get(name: str) -> EnvironmentSpec:
     return known[name]
 
 
+def simulated_by(environment: EnvironmentSpec, simulator: str) -> EnvironmentSpec:
+    """The task, simulated by one of SIMULATORS.
+
+    Raises:
+        InvalidInputError: an unknown simulator, or one that does not have this task.
+    """
+    if simulator not in SIMULATORS:
+        raise InvalidInputError(f"unknown backend {simulator!r}; known are {', '.join(SIMULATORS)}")
+    if simulator != "gymnasium" and environment.name not in _IN_BRAX:
+        raise InvalidInputError(
+            f"backend {simulator} has {', '.join(_IN_BRAX)}, and not {environment.name}, which "
+            f"runs in {environment.backend}"
+        )
+    return environment._replace(simulator=simulator)
+
+
 def parse_dataset(name: str) -> tuple[EnvironmentSpec, str]:
     """Task and type of a D4RL data set, named like `walker2d-medium-expert` or `hopper-medium-v2`.
 
@@ -122,6 +157,12 @@ def parse_dataset(name: str) -> tuple[EnvironmentSpec, str]:
 
 
 def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:
-    """D4RL-normalised returns: 100 (returns - min) / (max - min), any shape, float64."""
+    """D4RL-normalised returns: 100 (returns - min) / (max - min), any shape, float64.
+
+    Raises:
+        InvalidInputError: Brax's own task, whose returns do not compare with the references.
+    """
+    if not spec.normalized:
+        raise InvalidInputError(f"returns of {spec.backend} are not to be normalised")
     returns = np.asarray(returns, np.float64)
     return 100 * (returns - spec.reference_min) / (spec.reference_max - spec.reference_min)

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from obd_jax import environments
+from obd_jax import environments, toy
 from obd_jax.environments import normalized_score, parse_dataset
 from obd_jax.types import InvalidInputError
 
@@ -58,6 +58,38 @@ def test_gymnasium_ids_lead_to_their_task():
         feet.append(made.unwrapped.model.geom("foot_geom").friction[0])
         made.close()
     assert feet == [0.9, 1.9]
+
+
+def test_a_simulator_is_named_and_says_whether_its_returns_are_normalised():
+    hopper = environments.get("hopper")
+    assert environments.simulated_by(hopper, "gymnasium") == hopper
+    mjx, brax = (environments.simulated_by(hopper, name) for name in ("mjx", "brax"))
+    assert [spec.backend for spec in (hopper, mjx, brax)] == [
+        "gymnasium Hopper-v4",
+        "mjx Hopper-v4",
+        "brax hopper",
+    ]
+    assert [spec.unit for spec in (hopper, mjx, brax)] == [
+        "normalised return",
+        "normalised return",
+        "raw Brax return",
+    ]
+    assert normalized_score(mjx, 3234.3) == pytest.approx(100.0)
+    with pytest.raises(InvalidInputError, match="brax hopper are not to be normalised"):
+        normalized_score(brax, 3234.3)
+
+
+@pytest.mark.parametrize("spec", [*map(environments.get, ("ant", "Hopper-v5")), toy.SPEC])
+@pytest.mark.parametrize("simulator", ["mjx", "brax"])
+def test_tasks_that_a_simulator_lacks_are_refused_with_those_it_has(spec, simulator):
+    expected = f"{simulator} has hopper, halfcheetah, walker2d, and not {spec.name}, which runs in"
+    with pytest.raises(InvalidInputError, match=expected):
+        environments.simulated_by(spec, simulator)
+
+
+def test_an_unknown_simulator_is_refused_with_those_known():
+    with pytest.raises(InvalidInputError, match="'bullet'; known are gymnasium, mjx, brax"):
+        environments.simulated_by(environments.get("hopper"), "bullet")
 
 
 def test_an_unknown_environment_is_refused_with_those_known():

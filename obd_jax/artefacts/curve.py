@@ -16,6 +16,7 @@ def draw_curve(
     losses: Sequence[dict[str, Any]],
     returns: Sequence[dict[str, Any]],
     references: dict[str, float],
+    unit: str,
 ) -> None:
     """Draw loss and return against outer steps and against wall-clock.
 
@@ -24,18 +25,19 @@ def draw_curve(
         title: of the figure.
         losses: records with "step", "seconds" and "loss".
         returns: records with "step", "seconds", "return", "low" and "high" (the range of
-            students' means), normalised 0-100.
+            students' means).
         references: mean return of each reference row, drawn as lines.
+        unit: what the returns are.
     """
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2, sharey="row", sharex="col")
     scales = (("step", 1.0, "outer steps"), ("seconds", 60.0, "distillation, minutes"))
-    for column, (axis, unit, label) in enumerate(scales):
+    for column, (axis, scale, label) in enumerate(scales):
         top, bottom = axes[0, column], axes[1, column]
-        top.plot([r[axis] / unit for r in losses], [r["loss"] for r in losses], lw=0.8)
+        top.plot([r[axis] / scale for r in losses], [r["loss"] for r in losses], lw=0.8)
         top.set_yscale("log")
-        at = [r[axis] / unit for r in returns]
+        at = [r[axis] / scale for r in returns]
         bottom.fill_between(
             at, [r["low"] for r in returns], [r["high"] for r in returns], alpha=0.2, lw=0
         )
@@ -44,7 +46,7 @@ def draw_curve(
             bottom.axhline(value, color=_REFERENCES[name], ls="--", label=f"{name} {value:.1f}")
         bottom.set_xlabel(label)
     axes[0, 0].set_ylabel("objective")
-    axes[1, 0].set_ylabel("normalised return, range of students")
+    axes[1, 0].set_ylabel(f"{unit}, range of students")
     axes[1, 0].legend(fontsize="small")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)

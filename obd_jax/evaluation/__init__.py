@@ -1,6 +1,7 @@
 """Evaluation: students from a synthetic set, rollouts, scores and their statistics."""
 
 from obd_jax.evaluation.functional import functional_returns
+from obd_jax.evaluation.mjx import brax_environment, mjx_returns
 from obd_jax.evaluation.rollouts import gymnasium_returns
 from obd_jax.evaluation.score import score_policies, score_students
 from obd_jax.evaluation.statistics import (
@@ -13,11 +14,13 @@ from obd_jax.evaluation.students import fit_students, student_policy
 from obd_jax.evaluation.validate import check_environment
 
 __all__ = [
+    "brax_environment",
     "check_environment",
     "fit_students",
     "functional_returns",
     "gymnasium_returns",
     "interquartile_mean",
+    "mjx_returns",
     "nested_bootstrap_interval",
     "score_policies",
     "score_students",

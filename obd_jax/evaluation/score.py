@@ -1,4 +1,4 @@
-"""D4RL-normalised returns of policies and of students trained from a synthetic set."""
+"""Scores of policies and of students trained from a synthetic set: D4RL-normalised returns."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 
 from obd_jax.environments import EnvironmentSpec, normalized_score
 from obd_jax.evaluation.functional import functional_returns
+from obd_jax.evaluation.mjx import mjx_returns
 from obd_jax.evaluation.rollouts import Progress, gymnasium_returns
 from obd_jax.evaluation.students import fit_students, student_policy
 from obd_jax.types import Key, Normalizer, Params, Policy, Student, SyntheticData
@@ -21,13 +22,17 @@ def score_policies(
     seed: int,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Normalised returns [K, E] of K policies, params with a leading axis [K]."""
+    """Normalised returns [K, E] of K policies, params with a leading axis [K].
+
+    The environment's simulator rolls them out. In Brax's own tasks returns stay as they are.
+    """
     counts = {"students": students, "episodes": episodes, "seed": seed}
     if environment.functional is not None:
         returns = functional_returns(policy, params, environment.functional, **counts)
     else:
-        returns = gymnasium_returns(policy, params, environment, progress=progress, **counts)
-    return normalized_score(environment, returns)
+        roll_out = gymnasium_returns if environment.simulator == "gymnasium" else mjx_returns
+        returns = roll_out(policy, params, environment, progress=progress, **counts)
+    return normalized_score(environment, returns) if environment.normalized else returns
 
 
 def score_students(
@@ -58,7 +63,7 @@ def score_students(
         progress: of the rollouts.
 
     Returns:
-        100 for the reference expert, 0 for the random policy.
+        100 for the reference expert, 0 for the random policy; raw in Brax's own tasks.
     """
     if student.deterministic:
         students, episodes = 1, students * episodes

@@ -1,8 +1,10 @@
 """Whether an environment fits what is to act in it."""
 
 import gymnasium
+import jax
 
 from obd_jax.environments import EnvironmentSpec
+from obd_jax.evaluation.mjx import brax_environment
 from obd_jax.types import InvalidInputError
 
 
@@ -12,7 +14,7 @@ def check_environment(
     """Refuses an environment whose observations or actions have other sizes.
 
     Raises:
-        InvalidInputError: sizes differ.
+        InvalidInputError: sizes differ, or what simulates it is not installed.
     """
     given, expected = (observation_size, action_size), _sizes(environment)
     if given != expected:
@@ -25,6 +27,10 @@ def check_environment(
 def _sizes(environment):
     if environment.functional is not None:
         return environment.functional.observation_size, environment.functional.action_size
+    if environment.simulator != "gymnasium":
+        made = brax_environment(environment)
+        state = jax.eval_shape(made.reset, jax.random.key(0))
+        return state.obs.shape[-1], made.action_size
     specification = gymnasium.registry[environment.gymnasium_id]
     with gymnasium.make(specification, **environment.make_kwargs) as made:
         spaces = (made.observation_space, made.action_space)

@@ -14,7 +14,7 @@ REFERENCES = {"teacher": 50.0, "data": 40.0, "random_real": 5.0}
 
 
 def draw(path, losses=LOSSES, returns=RETURNS, references=REFERENCES):
-    draw_curve(path, "hopper: a file", losses, returns, references)
+    draw_curve(path, "hopper: a file", losses, returns, references, "normalised return")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     return matplotlib.image.imread(path)[..., :3]
 
