@@ -33,6 +33,7 @@ setup(
         "minari[hdf5,arrow,hf]>=0.5.3",
         "numpy>=2.0",
         "optax>=0.2.5",
+        "orbax-checkpoint>=0.12",
         "scipy>=1.13",
         "threadpoolctl>=3.5",
     ],
