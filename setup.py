@@ -35,6 +35,7 @@ setup(
         "mujoco-mjx>=3.17",
         "numpy>=2.0",
         "optax>=0.2.5",
+        "orbax-checkpoint>=0.12",
         "scipy>=1.13",
         "threadpoolctl>=3.5",
     ],

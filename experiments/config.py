@@ -38,6 +38,10 @@ BUNDLED, BEHAVIOR = "bundled", "behavior"
 TEACHERS = (BUNDLED, BEHAVIOR, *teachers.ALGORITHMS)
 
 
+# What may differ when a run goes on.
+FREE = ("out", "checkpoint_minutes")
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that defines a run; each field is a flag of the same name."""
@@ -144,6 +148,10 @@ class Config:
         "highest",
         f"Of networks' matrix products, one of {', '.join(PRECISIONS)}: on GPUs and TPUs, float32 "
         "products are faster and coarser otherwise. Kernel students always use the highest.",
+    )
+
+    checkpoint_minutes: float = field(
+        1.0, "Between two checkpoints of distillation; 0: one after every ten steps."
     )
 
     students: int = field(10, "K, students trained for a score.")
@@ -279,13 +287,18 @@ def check(config: Config) -> None:
     """Refuse options out of range before anything is read, computed or written."""
     for name in (
         *("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"),
-        "density_states",
+        *("density_states", "density_epochs"),
     ):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"):
-        if not getattr(config, name) >= 0:
-            raise InvalidInputError(f"--{name} must not be negative, got {getattr(config, name)}")
+    for name in (
+        *("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"),
+        "checkpoint_minutes",
+    ):
+        if not 0 <= getattr(config, name) < np.inf:
+            raise InvalidInputError(
+                f"--{name} must be finite and not be negative, got {getattr(config, name)}"
+            )
     for name in ("budget_minutes", "value_scale"):
         if getattr(config, name) is not None and not getattr(config, name) > 0:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")

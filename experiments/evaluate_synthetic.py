@@ -4,7 +4,6 @@ python experiments/evaluate_synthetic.py --path=runs/hopper/distilled.npz --stud
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
@@ -122,9 +121,7 @@ def run(config: Config) -> dict[str, Any]:
     }
     print(table(rows, environment.unit))
     if out is not None:
-        temporary = out.with_name(f".{out.name}.part")
-        temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-        temporary.replace(out)
+        artefacts.write_json(out, results)
         print(f"written to {out}")
     return results
 

@@ -7,37 +7,52 @@ With --distributed, all processes of a job run this same command; see `docs/jobs
 `run_sdw.py` hold for every member, but for those that the lists replace.
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
+import json
 import os
 import pathlib
 import re
 import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from config import ANNEALS, PRESETS, Config, check, preset, stages
+from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages
+from resume import says_how_to_go_on
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
     Goal,
     Setup,
     initial_set,
+    make_distiller,
     make_goal,
-    outer_optimizer,
     prepare,
     split_seed,
+    surround,
 )
 
 from obd_jax import artefacts, distill, evaluation, students
-from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, note, run_main
+from obd_jax.command_line import (
+    STOPPED,
+    Clock,
+    Progress,
+    Stopped,
+    config_from_flags,
+    define_flags,
+    note,
+    run_main,
+    signals_wait,
+)
 from obd_jax.types import InvalidInputError, SyntheticData
 
-# Exit code when another process is gone: a temporary failure, as `sysexits.h` names it.
-LOST = os.EX_TEMPFAIL
 # What JAX's errors say then.
 CONNECTION = re.compile(r"Gloo|NCCL|coordination|Connection|UNAVAILABLE|DEADLINE_EXCEEDED")
 
@@ -82,8 +97,13 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
         raise InvalidInputError("--out is required: the folder of the sets")
     out = pathlib.Path(first.out)
     writes = jax.process_index() == 0
+    settings = {
+        **dataclasses.asdict(first),
+        "seeds": sorted({member.seed for member in members}),
+        "temperatures": sorted({member.temperature for member in members}),
+    }
     if writes:
-        artefacts.refuse_unusable(out)
+        artefacts.refuse_unusable(out, settings, FREE)
     mesh = distill.device_mesh()
     if len(members) % mesh.size:
         raise InvalidInputError(
@@ -92,44 +112,51 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
     clock = Clock()
     with clock("load"):
         setup = prepare(first)
-    goals = make_goals(members, setup, clock)
-    with clock("distil"):
-        sets, history = distil(members, setup, goals, mesh)
-    with clock("evaluate"):
-        returns = score_members(members, setup, sets)
-    results = {
-        "members": [
-            {
-                "name": name_of(member),
-                "seed": member.seed,
-                "temperature": member.temperature,
-                "loss": float(history[-1]["loss"][i]),
-                "skipped": int(history[-1]["skipped"][i]),
-                "returns": {"synthetic": evaluation.summarize(returns[i])},
-            }
-            for i, member in enumerate(members)
-        ],
-        "seconds": clock.seconds,
-        "outer_steps": history[-1]["step"],
-        "devices": mesh.size,
-        "processes": jax.process_count(),
-        **card_of(first, setup, goals[0]),
+    inputs = {
+        "SHA-256 of the data": setup.data.provenance.sha256,
+        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
     }
-    if writes:
-        teacher = evaluation.summarize(score_teacher(setup))
-        results = {"returns": {"teacher": teacher}, **results}
-        with artefacts.RunFolder(out) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if writes:
+            folder = stack.enter_context(artefacts.RunFolder(out, settings, inputs, FREE))
+            stack.enter_context(says_how_to_go_on(out))
+        goals = make_goals(members, setup, clock)
+        states, last = distil(members, setup, goals, mesh, folder)
+        clock.seconds["distil"] = last["seconds"]
+        with clock("evaluate"):
+            returns = score_members(members, setup, states.synthetic)
+        results = {
+            "returns": {"teacher": evaluation.summarize(score_teacher(setup))},
+            "members": [
+                {
+                    "name": name_of(member),
+                    "seed": member.seed,
+                    "temperature": member.temperature,
+                    "loss": last["loss"][i],
+                    "skipped": last["skipped"][i],
+                    "returns": {"synthetic": evaluation.summarize(returns[i])},
+                }
+                for i, member in enumerate(members)
+            ],
+            "unit": setup.environment.unit,
+            "seconds": clock.seconds,
+            "outer_steps": last["step"],
+            "devices": mesh.size,
+            "processes": jax.process_count(),
+            **card_of(first, setup, goals[0]),
+        }
+        if folder is not None:
             for i, (member, goal) in enumerate(zip(members, goals, strict=True)):
-                synthetic = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), sets)
+                synthetic = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), states.synthetic)
                 own = artefacts.DistilledSet(
                     synthetic, setup.normalizer, card_of(member, setup, goal)
                 )
-                (out / name_of(member)).mkdir()
-                artefacts.save(out / name_of(member), own)
-            for record in history:
-                folder.add_metrics(record)
-            folder.write_json("results.json", results)
-        print(summary(results, out))
+                place = out / "sets" / name_of(member)
+                place.mkdir(parents=True, exist_ok=True)
+                artefacts.save(place, own)
+            folder.finish(results)
+            print(summary(results, out))
     return results
 
 
@@ -137,17 +164,32 @@ def make_goals(members: list[Config], setup: Setup, clock: Clock) -> list[Goal]:
     """Every member's objective; the density is fitted once, by the first member's seed."""
     known: dict[Any, Any] = {}
     seed = members[0].seed
+    goal = make_goal(members[0], setup, clock, known)
     by_temperature = {
-        member.temperature: make_goal(dataclasses.replace(member, seed=seed), setup, clock, known)
+        member.temperature: surround(
+            dataclasses.replace(member, seed=seed), setup, goal, clock, known=known
+        )
         for member in members
     }
     return [by_temperature[member.temperature] for member in members]
 
 
 def distil(
-    members: list[Config], setup: Setup, goals: list[Goal], mesh: Any
-) -> tuple[SyntheticData, list[dict[str, Any]]]:
-    """Sets of all members [P, N, ...] as NumPy arrays, and records in plain values."""
+    members: list[Config],
+    setup: Setup,
+    goals: list[Goal],
+    mesh: Any,
+    folder: artefacts.RunFolder | None,
+) -> tuple[distill.DistillerState, dict[str, Any]]:
+    """States of all members, leaves [P, ...], and the last record, in plain values.
+
+    Args:
+        members: their configurations.
+        setup: what they start from.
+        goals: what each is distilled for.
+        mesh: all devices.
+        folder: of the first process, where the states are saved; None on the others.
+    """
     first = members[0]
     keys = [split_seed(member.seed) for member in members]
     starts = [
@@ -155,51 +197,156 @@ def distil(
         for member, own, goal in zip(members, keys, goals, strict=True)
     ]
     sets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-    shared = goals[0].targets
-    targets = shared._replace(weights=jnp.stack([goal.targets.weights for goal in goals]))
+    weights = jnp.stack([goal.targets.weights for goal in goals])
+    targets = goals[0].targets._replace(weights=weights)
     parts = stages(first, setup.data.action_size)
     total = sum(part.steps for part in parts)
     progress = Progress("distil, step")
-    history: list[dict[str, Any]] = []
-    for number, part in enumerate(parts):
-        before = history[-1] if history else {"step": 0, "seconds": 0.0}
+    # The stage, the last record of those before it and of its own.
+    place: dict[str, Any] = {"stage": 0, "before": {"step": 0, "seconds": 0.0}, "own": None}
+    own_keys = jnp.stack([each["distil"] for each in keys])
+    form = jax.eval_shape(jax.vmap(make_distiller(first, parts[-1]).init), own_keys, sets)
+    with keeping(folder, form, first.checkpoint_minutes) as keeper:
+        states, found = keeper.found()
+        place = found or place
+        if folder is not None:
+            folder.cut_metrics(place["before"]["step"] + place["own"]["step"] if found else -1)
 
-        def report(_: Any, record: dict[str, Any], before: dict[str, Any] = before) -> None:
-            plain = {
+        def report(states: distill.DistillerState, record: dict[str, Any]) -> None:
+            place["own"] = {
                 name: value.tolist() if isinstance(value, np.ndarray) else value
                 for name, value in record.items()
             }
-            plain["step"] += before["step"]
-            plain["seconds"] += before["seconds"]
-            history.append(plain)
-            if jax.process_index() == 0:
-                worst, best = max(plain["loss"]), min(plain["loss"])
-                progress(plain["step"], total, note=f"losses {best:.4f} to {worst:.4f}")
+            shown = total_record(place)
+            if folder is not None:
+                folder.add_metrics(shown)
+                losses = shown["loss"]
+                note_losses = f"losses {min(losses):.4f} to {max(losses):.4f}"
+                progress(shown["step"], total, note=note_losses)
+            keeper(shown["step"], states, place)
 
-        one = distill.distiller(
-            part.students,
-            outer_optimizer(first, part.learning_rate),
-            constraint=distill.make_constraint(first.constraint),
-            spread=part.spread,
-        )
-        own = [each["distil"] for each in keys]
-        if number < len(parts) - 1:
-            own = [jax.random.fold_in(key, number) for key in own]
-        states, _ = distill.train_population(
-            jnp.stack(own),
-            functools.partial(_same, one),
-            (),
-            targets,
-            sets,
-            steps=part.steps,
-            batch_size=first.batch_size,
-            targets_axes=(None, None, 0),
-            mesh=mesh,
-            anneal=ANNEALS[first.anneal],
-            callback=report,
-        )
-        sets = distill.gather(states.synthetic)
-    return sets, history
+        while True:
+            number = place["stage"]
+            part, is_last = parts[number], number == len(parts) - 1
+            one = make_distiller(first, part)
+            fold = functools.partial(jax.random.fold_in, data=number)
+            states, _ = distill.train_population(
+                own_keys if is_last else jax.vmap(fold)(own_keys),
+                functools.partial(_same, one),
+                (),
+                targets,
+                sets,
+                steps=part.steps,
+                batch_size=first.batch_size,
+                targets_axes=(None, None, 0),
+                states=states,
+                record=place["own"],
+                mesh=mesh,
+                anneal=ANNEALS[first.anneal],
+                callback=report,
+            )
+            states = distill.gather(states)
+            if is_last:
+                return states, total_record(place)
+            sets, states = states.synthetic, None
+            place.update(stage=number + 1, before=total_record(place), own=None)
+
+
+def total_record(place: dict[str, Any]) -> dict[str, Any]:
+    """The last record, with steps and seconds of all stages."""
+    own, before = place["own"], place["before"]
+    return {
+        **own,
+        "step": before["step"] + own["step"],
+        "seconds": before["seconds"] + own["seconds"],
+    }
+
+
+class Keeper:
+    """Saves the states of all members, at moments that all processes agree on.
+
+    The first process writes and reads, the others are sent what it reads.
+    """
+
+    def __init__(
+        self,
+        checkpoints: artefacts.Checkpoints | None,
+        form: distill.DistillerState,
+        minutes: float,
+        signalled: Callable[[], KeyboardInterrupt | None],
+    ):
+        self._checkpoints, self._form, self._signalled = checkpoints, form, signalled
+        self._seconds, self._last = 60 * minutes, time.monotonic()
+
+    def found(self) -> tuple[distill.DistillerState | None, dict[str, Any] | None]:
+        """Where to go on: states and place; None each at the beginning."""
+        raw = jax.tree.map(_raw_form, self._form)
+        found = None
+        if self._checkpoints is not None:
+            found = self._checkpoints.restore_latest(raw)
+        text = json.dumps(found.notes).encode() if found is not None else b""
+        length = int(distill.from_first_process(np.array(len(text))))
+        if not length:
+            return None, None
+        characters = np.frombuffer(text or bytes(length), np.uint8)
+        place = json.loads(bytes(distill.from_first_process(characters)))
+        if found is not None:
+            note(f"goes on from step {found.step}")
+            arrays = jax.tree.map(np.asarray, found.state)
+        else:
+            arrays = jax.tree.map(lambda form: np.zeros(form.shape, form.dtype), raw)
+        arrays = distill.from_first_process(arrays)
+        return jax.tree.map(_cooked, arrays, self._form), place
+
+    def __call__(self, step: int, states: distill.DistillerState, place: dict[str, Any]) -> None:
+        """Save if it is time.
+
+        Raises:
+            KeyboardInterrupt: a signal has come to one of the processes, and all is saved.
+        """
+        signal = self._signalled()
+        due = self._checkpoints is not None and time.monotonic() - self._last >= self._seconds
+        asked = [isinstance(signal, Stopped), signal is not None, due]
+        stopped, signals, saves = distill.sum_over_processes(np.array(asked, np.int32))
+        if not (signals or saves):
+            return
+        whole = jax.tree.map(_raw, distill.gather(states))
+        if self._checkpoints is not None:
+            self._checkpoints.save(step, whole, place)
+        self._last = time.monotonic()
+        if signals:
+            raise Stopped if stopped else KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def keeping(
+    folder: artefacts.RunFolder | None, form: distill.DistillerState, minutes: float
+) -> Iterator[Keeper]:
+    """Inside, signals wait for the end of blocks of steps."""
+    with contextlib.ExitStack() as stack:
+        signalled = stack.enter_context(signals_wait())
+        checkpoints = None
+        if folder is not None:
+            place = folder.path / artefacts.CHECKPOINTS / "distil"
+            checkpoints = stack.enter_context(artefacts.Checkpoints(place, note))
+        yield Keeper(checkpoints, form, minutes, signalled)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf: Any) -> np.ndarray:
+    """A key as numbers: only arrays of the host can be saved by one process of several."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _raw_form(form: Any) -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(jax.random.key_data, form) if _is_key(form) else form
+
+
+def _cooked(raw: np.ndarray, form: Any) -> Any:
+    return jax.random.wrap_key_data(jnp.asarray(raw)) if _is_key(form) else raw
 
 
 def _same(made: distill.Distiller, _: Any) -> distill.Distiller:
@@ -277,7 +424,7 @@ def main() -> None:
             raise
         note(str(error).splitlines()[0])
         note("error: another process of this job has ended, or cannot be reached")
-        os._exit(LOST)  # An orderly end would wait for that process.
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":
@@ -288,4 +435,16 @@ if __name__ == "__main__":
     flags.DEFINE_bool("distributed", False, "One of several processes, which find each other.")
     for flag in ("config", "seeds", "temperatures", "distributed"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
-    run_main(main)
+    try:
+        run_main(main)
+    except BaseException as error:
+        well = isinstance(error, SystemExit) and not error.code
+        if well or not flags.FLAGS.distributed:
+            raise
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # An orderly end would wait for the other processes, which this one may have lost.
+        code = getattr(error, "code", 1)
+        os._exit(code if isinstance(code, int) else 1)

@@ -3,6 +3,8 @@
 python experiments/run_sdw.py --dataset=walker2d-medium-expert
 python experiments/run_sdw.py --dataset_path=hopper.hdf5 --env=hopper --teacher=hopper.pt \
         --teacher_stats=d4rl_stats.json --teacher_stats_key=hopper-medium-v2 --out=runs/hopper
+
+The same command, with the same --out, goes on with a run that was stopped.
 """
 
 import dataclasses
@@ -13,9 +15,10 @@ from typing import Any
 
 import jax
 from absl import flags
-from config import PRESETS, Config, check, preset
+from config import FREE, PRESETS, Config, check, preset
+from resume import once, saving, says_how_to_go_on
 from scoring import FINAL_SEED, Curve, score, score_references, summary
-from setup_run import distil, initial_set, make_goal, prepare
+from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
 
 from obd_jax import artefacts, data, distill, evaluation, students, teachers
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
@@ -25,9 +28,12 @@ from obd_jax.types import SyntheticData
 def run(config: Config) -> dict[str, Any]:
     """Run the whole job and write the run folder; returns the content of `results.json`.
 
+    In the folder of the same run, unfinished, it goes on from the last checkpoint there.
+
     Raises:
         InvalidInputError: the input cannot be used; nothing has been written.
         distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
+        KeyboardInterrupt: a signal ended the run; it can go on.
     """
     check(config)  # Before JAX is told the precision.
     with jax.default_matmul_precision(config.precision):
@@ -38,7 +44,8 @@ def run_precisely(config: Config) -> dict[str, Any]:
     """The run, in the precision that is set."""
     out = pathlib.Path(config.out or time.strftime("runs/%Y%m%d-%H%M%S"))
     config = dataclasses.replace(config, out=str(out))
-    artefacts.refuse_unusable(out)
+    settings = dataclasses.asdict(config)
+    artefacts.refuse_unusable(out, settings, FREE)
     clock = Clock()
     with clock("load"):
         setup = prepare(config)
@@ -46,14 +53,20 @@ def run_precisely(config: Config) -> dict[str, Any]:
         if constant:
             note(f"constant observation columns {constant}: centred, not scaled up")
     goal = make_goal(config, setup, clock)
+    start = None
+    if config.start is not None:
+        start = {"name": config.start, "sha256": data.sha256(pathlib.Path(config.start))}
+    inputs = {
+        "SHA-256 of the data": setup.data.provenance.sha256,
+        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
+        "SHA-256 of the start": start and start["sha256"],
+    }
 
-    with artefacts.RunFolder(out) as folder:
-        folder.write_json("config.json", dataclasses.asdict(config))
-        with clock("references"):
-            rows = score_references(config, setup)
-        start = None
-        if config.start is not None:
-            start = {"name": config.start, "sha256": data.sha256(pathlib.Path(config.start))}
+    with artefacts.RunFolder(out, settings, inputs, FREE) as folder, says_how_to_go_on(out):
+        goal = surround(config, setup, goal, clock, out)
+        _, rows = once(
+            out, "references", clock, None, lambda: (None, score_references(config, setup))
+        )
         card = {
             "provenance": {
                 "start": start,
@@ -66,7 +79,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
                 "seed": config.seed,
                 "software": artefacts.software(),
             },
-            "config": dataclasses.asdict(config),
+            "config": settings,
             "objective": goal.objective,
             "density": goal.density_card,
             "constant_columns": constant,
@@ -78,14 +91,19 @@ def run_precisely(config: Config) -> dict[str, Any]:
 
         curve = Curve(config, setup, folder, clock)
         synthetic = initial_set(config, setup, goal)
-        curve.score(synthetic, {"step": 0, "seconds": 0.0})
-        try:
-            state, history = distil(config, setup, goal, synthetic, curve)
-        except distill.DivergedError as error:
-            note(f"the last good set is in {keep(error.state.synthetic)}")
-            raise
+        form = form_of_state(config, setup, synthetic)
+        minutes = config.checkpoint_minutes
+        with saving(out, "distil", form, minutes, folder.sync_metrics) as saver:
+            curve.go_on(folder.cut_metrics(-1 if saver.found is None else saver.found.step))
+            if saver.found is None:
+                curve.score(synthetic, {"step": 0, "seconds": 0.0})
+            try:
+                state, last = distil(config, setup, goal, synthetic, saver, curve)
+            except distill.DivergedError as error:
+                note(f"the last good set is in {keep(error.state.synthetic)}")
+                raise
         path = keep(state.synthetic)
-        clock.seconds["distil"] = history[-1]["seconds"]
+        clock.seconds["distil"] = last["seconds"]
         with clock("evaluate"):
             scores = score(
                 setup,
@@ -100,11 +118,10 @@ def run_precisely(config: Config) -> dict[str, Any]:
             "returns": rows,
             "unit": setup.environment.unit,
             "seconds": clock.seconds,
-            "outer_steps": history[-1]["step"],
-            "loss": history[-1]["loss"],
+            "outer_steps": last["step"],
+            "loss": last["loss"],
             **card,
         }
-        folder.write_json("results.json", results)
         artefacts.draw_curve(
             out / "curve.png",
             f"{setup.environment.name}: {pathlib.Path(setup.data.provenance.name).name}",
@@ -113,6 +130,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
             {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},
             setup.environment.unit,
         )
+        folder.finish(results)
     print(summary(results, path))
     return results
 
@@ -126,6 +144,8 @@ def main() -> None:
         run(config_from_flags(Config, settings))
     except (distill.DivergedError, teachers.DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # Of a disk that is full, most often.
+        sys.exit(f"error: {error}; what is saved stays, and the same command goes on from it")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
     python experiments/run_table.py --datasets=hopper-medium --seeds=0,1,2 --families=kernel
     python experiments/results_table.py
 
-A cell is a JSON file in --out, a set one in --sets. The protocol is in `docs/results.md`.
+A cell is a JSON file in --out, a set one in --sets; the same command goes on where it was stopped.
+The protocol is in `docs/results.md`.
 """
 
 import dataclasses
 import functools
 import json
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -17,8 +19,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from config import PAPER_STUDENT, Config, preset
+from resume import saving
 from scoring import FINAL_SEED, score, score_teacher
-from setup_run import Loaded, Setup, distil, initial_set, load, log_densities, make_goal, prepare
+from setup_run import (
+    Loaded,
+    Setup,
+    distil,
+    form_of_state,
+    initial_set,
+    load,
+    log_densities,
+    make_goal,
+    prepare,
+    surround,
+)
 
 from obd_jax import artefacts, data, distill, environments, selection, students
 from obd_jax.command_line import (
@@ -233,20 +247,26 @@ def distilled(
 ) -> tuple[SyntheticData, dict[str, Any]]:
     """The distilled set, which is kept as well, and how its distillation ended."""
     config = cell.config
-    goal = make_goal(config, setup, clock, known)
+    goal = surround(config, setup, make_goal(config, setup, clock, known), clock, known=known)
+    synthetic = initial_set(config, setup, goal)
     progress = Progress("distil, step")
     total = sum(config.narrow_steps) + config.outer_steps
-    state, history = distil(
-        config,
-        setup,
-        goal,
-        initial_set(config, setup, goal),
-        lambda _, record: progress(
-            record["step"], total, record["eta_seconds"], f"loss {record['loss']:.4f}"
-        ),
-    )
-    clock.seconds["distil"] = history[-1]["seconds"]
-    cell.set_folder.mkdir(parents=True, exist_ok=True)
+    form = form_of_state(config, setup, synthetic)
+    with (
+        artefacts.alone(cell.set_folder),
+        saving(cell.set_folder, "distil", form, config.checkpoint_minutes) as saver,
+    ):
+        state, last = distil(
+            config,
+            setup,
+            goal,
+            synthetic,
+            saver,
+            lambda _, record: progress(
+                record["step"], total, record["eta_seconds"], f"loss {record['loss']:.4f}"
+            ),
+        )
+    clock.seconds["distil"] = last["seconds"]
     card = {
         "provenance": {
             "data": dataclasses.asdict(setup.data.provenance),
@@ -261,10 +281,11 @@ def distilled(
         "student": students.to_card(setup.recipe),
     }
     artefacts.save(cell.set_folder, artefacts.DistilledSet(state.synthetic, setup.normalizer, card))
+    shutil.rmtree(cell.set_folder / artefacts.CHECKPOINTS, ignore_errors=True)
     extra = {
         "density": goal.density_card,
-        "outer_steps": history[-1]["step"],
-        "loss": history[-1]["loss"],
+        "outer_steps": last["step"],
+        "loss": last["loss"],
     }
     return state.synthetic, extra
 

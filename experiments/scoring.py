@@ -72,6 +72,11 @@ class Curve:
         self._config, self._setup, self._folder, self._clock = config, setup, folder, clock
         self._progress = Progress("distil, step")
 
+    def go_on(self, records: list[dict[str, Any]]) -> None:
+        """Take up the records of the process before."""
+        self.losses = [record for record in records if "loss" in record]
+        self.returns = [record for record in records if "return" in record]
+
     def __call__(self, state: distill.DistillerState, record: dict[str, Any]) -> None:
         """Report one block of steps."""
         self._folder.add_metrics(record)

@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from config import Config, check, preset
 from scoring import CURVE_SEED, score
-from setup_run import Loaded, distil, initial_set, load, make_goal, prepare
+from setup_run import Loaded, distil, initial_set, load, make_goal, prepare, surround
 
 from obd_jax import distill, environments, evaluation
 from obd_jax.command_line import (
@@ -99,8 +99,9 @@ class Task:
         )
         setup = prepare(config, self.loaded)
         goal = make_goal(config, setup, Clock(), self.known)
+        goal = surround(config, setup, goal, Clock(), known=self.known)
         try:
-            state, history = distil(config, setup, goal, initial_set(config, setup, goal))
+            state, last = distil(config, setup, goal, initial_set(config, setup, goal))
             returns = score(setup, "trial", state.synthetic, 1, EPISODES, CURVE_SEED)
         except (distill.DivergedError, InvalidInputError) as error:
             note(f"diverged: {error}")
@@ -109,8 +110,8 @@ class Task:
         return {
             "return": mean,
             "share": mean / self.teacher,
-            "loss": history[-1]["loss"],
-            "steps": history[-1]["step"],
+            "loss": last["loss"],
+            "steps": last["step"],
         }
 
 

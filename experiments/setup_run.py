@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import train_teacher
-from config import ANNEALS, BUNDLED, INITIALIZERS, TEACHERS, Config, check, recipe, stages
+from config import ANNEALS, BUNDLED, INITIALIZERS, TEACHERS, Config, Stage, check, recipe, stages
 from inputs import load_data, task_of
+from resume import Saver, once
 
 import obd_jax
 from obd_jax import (
@@ -138,9 +139,8 @@ def trained_teacher(
 ) -> Teacher:
     """A teacher trained on these very data, kept in the cache; trained now if it lacks it."""
     settings = train_teacher.Config(algorithm=algorithm)
-    identity = json.dumps(
-        [obd_jax.__version__, dataclasses.asdict(settings), offline.provenance.sha256]
-    )
+    lasting = {k: v for k, v in dataclasses.asdict(settings).items() if k != "checkpoint_minutes"}
+    identity = json.dumps([obd_jax.__version__, lasting, offline.provenance.sha256])
     folder = (
         data.default_cache()
         / "teachers"
@@ -214,44 +214,83 @@ def outer_optimizer(config: Config, learning_rate: float) -> optax.GradientTrans
 def make_goal(
     config: Config, setup: Setup, clock: Clock, known: dict[Any, Any] | None = None
 ) -> Goal:
-    """The objective on every state, weighted by density and surrounded by noise as configured.
+    """The objective on every state, of equal weight as far as density goes.
 
     Args:
         config: of the run.
-        setup: data and teacher.
-        clock: for the seconds of "targets" and "density".
+        setup: what it starts from.
+        clock: counts the seconds.
         known: what earlier calls with the same data and teacher computed; it is used and added to.
     """
     known = {} if known is None else known
     objective = config.objective or ("pbc" if setup.teacher.value is None else "av_pbc")
+    name = ("targets", objective, config.value_scale)
     with clock("targets"):
-        name = ("targets", objective, config.value_scale)
         if name not in known:
             known[name] = distill.make_objective(
                 objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
             )
-        targets = plain = known[name]
-    weights, card = None, None
+    return Goal(objective, known[name], known[name].actions, None, None)
+
+
+def surround(
+    config: Config,
+    setup: Setup,
+    goal: Goal,
+    clock: Clock,
+    folder: pathlib.Path | None = None,
+    known: dict[Any, Any] | None = None,
+) -> Goal:
+    """The goal weighted by density and surrounded by noise, as configured.
+
+    Args:
+        config: of the run.
+        setup: what it starts from.
+        goal: of `make_goal`.
+        clock: counts the seconds.
+        folder: of the run, where the weights are kept for a process that goes on; None: nowhere.
+        known: as for `make_goal`.
+    """
     if config.temperature > 0:
-        with clock("density"):
-            log_density, fitted = log_densities(config, setup, known)
-            made = density.reciprocal_weights(
-                jnp.asarray(log_density), config.temperature, config.floor_quantile
-            )
-            weights = made.weights
-            targets = distill.sdw(targets, weights)
-        card = {
-            **fitted,
-            "effective_sample_fraction": float(made.effective_sample_fraction),
-            "invalid_densities": int(made.num_invalid),
-        }
-        note(f"density: {card}")
+        observations = goal.targets.observations
+        weights, card = once(
+            folder,
+            "density",
+            clock,
+            jax.ShapeDtypeStruct(observations.shape[:1], observations.dtype),
+            lambda: weigh_by_density(config, setup, {} if known is None else known),
+        )
+        goal = goal._replace(
+            targets=distill.sdw(goal.targets, weights), weights=weights, density_card=card
+        )
     if config.state_noise > 0:
         with clock("targets"):
             targets = distill.with_state_noise(
-                setup.keys["noise"], targets, setup.normalizer, setup.teacher, config.state_noise
+                setup.keys["noise"],
+                goal.targets,
+                setup.normalizer,
+                setup.teacher,
+                config.state_noise,
             )
-    return Goal(objective, targets, plain.actions, weights, card)
+        goal = goal._replace(targets=targets)
+    return goal
+
+
+def weigh_by_density(
+    config: Config, setup: Setup, known: dict[Any, Any]
+) -> tuple[Array, dict[str, Any]]:
+    """SDW weights [M], and what to record of them."""
+    log_density, fitted = log_densities(config, setup, known)
+    weights = density.reciprocal_weights(
+        jnp.asarray(log_density), config.temperature, config.floor_quantile
+    )
+    card = {
+        **fitted,
+        "effective_sample_fraction": float(weights.effective_sample_fraction),
+        "invalid_densities": int(weights.num_invalid),
+    }
+    note(f"density: {card}")
+    return weights.weights, card
 
 
 def log_densities(
@@ -307,60 +346,81 @@ def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:
     )
 
 
+def make_distiller(config: Config, stage: Stage) -> distill.Distiller:
+    """One step of a stage."""
+    return distill.distiller(
+        stage.students,
+        outer_optimizer(config, stage.learning_rate),
+        constraint=distill.make_constraint(config.constraint),
+        spread=stage.spread,
+    )
+
+
+def form_of_state(config: Config, setup: Setup, synthetic: SyntheticData) -> Any:
+    """Shapes and types of the state of distillation, the same in all stages."""
+    distiller = make_distiller(config, stages(config, setup.data.action_size)[-1])
+    return jax.eval_shape(distiller.init, setup.keys["distil"], synthetic)
+
+
 def distil(
     config: Config,
     setup: Setup,
     goal: Goal,
     synthetic: SyntheticData,
+    saver: Saver | None = None,
     callback: distill.Callback | None = None,
-) -> tuple[distill.DistillerState, list[dict[str, Any]]]:
-    """Distil the set as configured: the last state and the records of all blocks of steps.
+) -> tuple[distill.DistillerState, dict[str, Any]]:
+    """Distil the set as configured: the last state and the record of the last steps.
 
-    Every stage is annealed on its own and has the same share of the budget.
+    Every stage is annealed on its own and has the same share of the budget. With a saver it goes
+    on where that has been, and is saved from time to time.
+
+    Raises:
+        KeyboardInterrupt: a signal has come, and the state is saved.
     """
     parts = stages(config, setup.data.action_size)
-    history: list[dict[str, Any]] = []
+    start = {"step": 0, "seconds": 0.0}
+    # The stage, the last record before it and the last of all.
+    place: dict[str, Any] = {"stage": 0, "before": start, "last": start}
+    state = None
+    if saver is not None and saver.found is not None:
+        state, place = saver.found.state, saver.found.notes
 
-    def distil_part(number: int, synthetic: SyntheticData) -> distill.DistillerState:
-        part = parts[number]
-        steps_to_come = sum(later.steps for later in parts[number + 1 :])
-        before = history[-1] if history else {"step": 0, "seconds": 0.0}
+    def report(state: distill.DistillerState, record: dict[str, Any]) -> None:
+        before = place["before"]
+        steps_to_come = sum(later.steps for later in parts[place["stage"] + 1 :])
+        seconds_to_come = steps_to_come * record["seconds"] / record["step"]
+        place["last"] = {
+            **record,
+            "step": before["step"] + record["step"],
+            "seconds": before["seconds"] + record["seconds"],
+            "progress": (place["stage"] + record["progress"]) / len(parts),
+            "eta_seconds": record["eta_seconds"] + seconds_to_come,
+        }
+        if callback is not None:
+            callback(state, place["last"])
+        if saver is not None:
+            saver(place["last"]["step"], state, place)
 
-        def report(state: distill.DistillerState, record: dict[str, Any]) -> None:
-            seconds_to_come = steps_to_come * record["seconds"] / record["step"]
-            history.append(
-                {
-                    **record,
-                    "step": before["step"] + record["step"],
-                    "seconds": before["seconds"] + record["seconds"],
-                    "progress": (number + record["progress"]) / len(parts),
-                    "eta_seconds": record["eta_seconds"] + seconds_to_come,
-                }
-            )
-            if callback is not None:
-                callback(state, history[-1])
-
-        distiller = distill.distiller(
-            part.students,
-            outer_optimizer(config, part.learning_rate),
-            constraint=distill.make_constraint(config.constraint),
-            spread=part.spread,
-        )
-        last = number == len(parts) - 1
+    while True:
+        number = place["stage"]
+        part, is_last = parts[number], number == len(parts) - 1
         state, _ = distill.train(
-            setup.keys["distil"] if last else jax.random.fold_in(setup.keys["distil"], number),
-            distiller,
+            setup.keys["distil"] if is_last else jax.random.fold_in(setup.keys["distil"], number),
+            make_distiller(config, part),
             goal.targets,
             synthetic,
             steps=part.steps,
             batch_size=config.batch_size,
             budget_seconds=config.budget_minutes and 60 * config.budget_minutes / len(parts),
+            state=state,
+            seconds=place["last"]["seconds"] - place["before"]["seconds"],
             anneal=ANNEALS[config.anneal],
             callback=report,
         )
-        return state
-
-    state = distil_part(0, synthetic)
-    for number in range(1, len(parts)):
-        state = distil_part(number, state.synthetic)
-    return state, history
+        if is_last:
+            if saver is not None:
+                saver(place["last"]["step"], state, place, now=True)
+            return state, place["last"]
+        synthetic, state = state.synthetic, None
+        place.update(stage=number + 1, before=place["last"])

@@ -3,29 +3,32 @@
     python experiments/sweep.py --vary=ridge=1e-4,1e-3,1e-2 --sets=hopper-medium --temperature=0
 
 All flags of `run_sdw.py` hold for every cell. A cell that is in --cells already is read, not
-repeated.
+repeated, and one that was stopped goes on.
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
+import shutil
 import sys
 import typing
 from typing import Any
 
 import numpy as np
 from absl import flags
-from config import Config, preset
+from config import FREE, Config, preset
+from resume import saving
 from scoring import FINAL_SEED, score
-from setup_run import distil, initial_set, make_goal, prepare
+from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
 from shared_sets import PAPER, settings
 
-from obd_jax import artefacts
+from obd_jax import artefacts, data
 from obd_jax.command_line import Clock, config_from_flags, define_flags, kind_of, note, run_main
 from obd_jax.types import InvalidInputError
 
 # What of a run is no setting of it.
-PLACES = ("out", "dataset_path", "teacher", "teacher_stats")
+PLACES = (*FREE, "dataset_path", "teacher", "teacher_stats")
 
 
 def cell_of(config: Config, sets_name: str) -> dict[str, Any]:
@@ -34,12 +37,15 @@ def cell_of(config: Config, sets_name: str) -> dict[str, Any]:
     return {"set": sets_name, **{k: v for k, v in plain.items() if k not in PLACES}}
 
 
-def run_cell(config: Config) -> dict[str, Any]:
-    """Distil as configured and score the set."""
+def run_cell(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Distil as configured and score the set; begun in a folder, it goes on there."""
     clock = Clock()
     setup = prepare(config)
-    goal = make_goal(config, setup, clock)
-    state, history = distil(config, setup, goal, initial_set(config, setup, goal))
+    goal = surround(config, setup, make_goal(config, setup, clock), clock, folder)
+    synthetic = initial_set(config, setup, goal)
+    form = form_of_state(config, setup, synthetic)
+    with saving(folder, "distil", form, config.checkpoint_minutes) as saver:
+        state, last = distil(config, setup, goal, synthetic, saver)
     returns = score(
         setup, "synthetic", state.synthetic, config.students, config.episodes, FINAL_SEED
     )
@@ -47,9 +53,9 @@ def run_cell(config: Config) -> dict[str, Any]:
         "mean": float(returns.mean()),
         "per_student": returns.mean(axis=1).tolist(),
         "worst_episode": float(returns.min()),
-        "seconds": history[-1]["seconds"],
-        "steps": history[-1]["step"],
-        "loss": history[-1]["loss"],
+        "seconds": last["seconds"],
+        "steps": last["step"],
+        "loss": last["loss"],
         "largest_state": float(np.abs(state.synthetic.observations).max()),
         "provenance": {
             "data": dataclasses.asdict(setup.data.provenance),
@@ -60,18 +66,24 @@ def run_cell(config: Config) -> dict[str, Any]:
 
 
 def cached(config: Config, name: str, path: pathlib.Path) -> dict[str, Any]:
-    """The cell's result from the file of cells, where it is appended if it is new."""
+    """The cell's result from the file of cells, where it is appended if it is new.
+
+    A cell that was stopped goes on in a folder beside that file.
+    """
     cell = cell_of(config, name)
-    if path.exists():
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if record["cell"] == cell:
-                return record["result"]
-    note(f"{name}, seed {config.seed}")
-    result = run_cell(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps({"cell": cell, "result": result}) + "\n")
+    digest = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:12]
+    folder = path.with_name(f"{path.name}.begun") / digest
+    with data.locked(folder, note):
+        if path.exists():
+            for line in path.read_text().splitlines():
+                record = json.loads(line)
+                if record["cell"] == cell:
+                    return record["result"]
+        note(f"{name}, seed {config.seed}")
+        result = run_cell(config, folder)
+        with path.open("a") as file:
+            file.write(json.dumps({"cell": cell, "result": result}) + "\n")
+        shutil.rmtree(folder)
     return result
 
 

@@ -9,7 +9,6 @@ policy at the end of each.
 
 import csv
 import dataclasses
-import json
 import pathlib
 import time
 from typing import Any
@@ -19,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax import behavior, environments
+from obd_jax import artefacts, behavior, environments
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
 from obd_jax.types import InvalidInputError
 
@@ -114,7 +113,8 @@ def train(config: Config) -> pathlib.Path:
     folder = pathlib.Path(config.out)
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("out", "steps")}
-    check_same(folder / "config.json", settings)
+    artefacts.check_same(folder, "config.json", settings)
+    artefacts.write_json(folder / "config.json", settings)
 
     algorithm = behavior.sac(observation_size, action_size, learning_rate=config.learning_rate)
     update = jax.jit(lambda state, batches: jax.lax.scan(algorithm.update, state, batches))
@@ -170,19 +170,6 @@ def train(config: Config) -> pathlib.Path:
     env.close()
     note(f"written to {folder}")
     return folder
-
-
-def check_same(path: pathlib.Path, settings: dict[str, Any]) -> None:
-    """Record the settings of a folder, or refuse other ones than it has."""
-    if not path.exists():
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(json.dumps(settings, indent=2) + "\n")
-        temporary.replace(path)
-        return
-    found = json.loads(path.read_text())
-    other = [f"{k} {found.get(k)} there, {v} given" for k, v in settings.items() if found[k] != v]
-    if other:
-        raise InvalidInputError(f"{path.parent} holds another training: {'; '.join(other)}")
 
 
 def kept_rows(path: pathlib.Path, steps: int) -> list[dict[str, Any]]:

@@ -3,9 +3,7 @@
 python experiments/train_teacher.py --dataset=walker2d-medium-expert --out=runs/teacher
 """
 
-import csv
 import dataclasses
-import json
 import pathlib
 import sys
 import time
@@ -14,16 +12,19 @@ from typing import Any
 import jax
 import numpy as np
 from inputs import load_data, task_of
-from train_behavior import check_same, write_rows
+from resume import saving, says_how_to_go_on
+from train_behavior import write_rows
 
 from obd_jax import artefacts, data, environments, evaluation, teachers
-from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
+from obd_jax.command_line import Progress, config_from_flags, define_flags, field, run_main
 from obd_jax.types import InvalidInputError, OfflineData, Teacher
 
 BLOCK = 1000
 # Seeds of episodes: those of the curve never serve the final score.
 CURVE_SEED, FINAL_SEED = 10_000, 20_000
 CURVE_EPISODES = 5
+# What may differ when a training goes on.
+FREE = ("out", "checkpoint_minutes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Config:
     steps: int = field(100_000, f"Updates, a multiple of {BLOCK}.")
     seed: int = field(0, "Seed of everything random.")
     episodes: int = field(20, "Episodes of the final score.")
-    curve_points: int = field(10, "Scores and checkpoints along training.")
+    curve_points: int = field(10, "Scores along training.")
+    checkpoint_minutes: float = field(1.0, "Between two checkpoints of training.")
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InvalidInputError: input that cannot be used, or a folder of another training.
         teachers.DivergedError: the critics diverged; the last good checkpoint is kept.
+        KeyboardInterrupt: a signal ended the training; it can go on.
     """
     if config.out is None:
         raise InvalidInputError("--out is required")
@@ -65,6 +68,10 @@ def check(config: Config) -> None:
     for name in ("episodes", "curve_points"):
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
+    if not config.checkpoint_minutes >= 0:
+        raise InvalidInputError(
+            f"--checkpoint_minutes must not be negative, got {config.checkpoint_minutes}"
+        )
     if config.steps < 1 or config.steps % BLOCK:
         raise InvalidInputError(f"--steps must be a multiple of {BLOCK}, got {config.steps}")
     teachers.make_algorithm(config.algorithm, 1, 1, parse_options(config.options))
@@ -85,28 +92,29 @@ def fit(
 
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     folder = pathlib.Path(config.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInputError(f"--out {folder} cannot be written: {error}") from error
-    settings = {k: v for k, v in dataclasses.asdict(config).items() if k != "out"}
+    with artefacts.alone(folder), says_how_to_go_on(folder):
+        return fit_alone(config, environment, offline, algorithm, trainable, folder)
+
+
+def fit_alone(
+    config: Config,
+    environment: environments.EnvironmentSpec,
+    offline: OfflineData,
+    algorithm: teachers.Algorithm,
+    trainable: teachers.Trainable,
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+    """Train, with the folder for oneself."""
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE}
     # More steps go on with a training, but for IQL's, whose learning rate falls until the last.
     lasting = {k: v for k, v in settings.items() if k != "steps" or config.algorithm == "iql"}
-    check_same(folder / "config.json", {**lasting, "data_sha256": offline.provenance.sha256})
+    identity = {**lasting, "data_sha256": offline.provenance.sha256}
+    artefacts.check_same(folder, "config.json", identity)
+    artefacts.write_json(folder / "config.json", identity)
     key = jax.random.key(config.seed)
+    form = jax.eval_shape(algorithm.init, key)
     rows: list[dict[str, Any]] = []
-    state = None
-    checkpoint = folder / "checkpoint.npz"
-    if checkpoint.exists():
-        like = jax.eval_shape(algorithm.init, key)
-        state = artefacts.load_checkpoint(checkpoint, jax.tree.map(_zeros, like))
-        note(f"goes on from {checkpoint}, step {int(state.step)}")
-        if int(state.step) < config.steps:
-            # What it says will not be true of the teacher any more.
-            (folder / "results.json").unlink(missing_ok=True)
-        rows = [r for r in read_rows(folder / "curve.csv") if int(r["step"]) <= int(state.step)]
-        if not rows:
-            raise InvalidInputError(f"{folder} has a checkpoint and lacks its curve.csv")
+    before = 0.0  # Seconds of training.
 
     def teacher_of(state: teachers.TrainState) -> Teacher:
         teachers.save_teacher(
@@ -142,35 +150,42 @@ def fit(
         },
     }
     progress = Progress(f"train {config.algorithm}, updates")
-    before = float(rows[-1]["seconds"]) if rows else 0.0
     every = max(BLOCK, config.steps // config.curve_points // BLOCK * BLOCK)
     scoring = 0.0
 
     def report(state: teachers.TrainState, record: dict[str, Any]) -> None:
         nonlocal scoring
         progress(record["step"], config.steps, note=f"value {record['value']:.1f}")
-        if record["step"] % every and record["step"] != config.steps:
-            return
-        start = time.monotonic()
-        scores = score(teacher_of(state), CURVE_EPISODES, CURVE_SEED)
+        last = record["step"] == config.steps
         seconds = before + record["seconds"] - scoring
-        scoring += time.monotonic() - start
-        metrics = {k: round(v, 4) for k, v in record.items() if k not in ("step", "seconds")}
-        rows.append(
-            {
-                "step": record["step"],
-                "seconds": round(seconds, 1),
-                "normalized_return": round(float(scores.mean()), 2),
-                "lowest": round(float(scores.min()), 2),
-                **metrics,
-            }
-        )
-        write_rows(folder / "curve.csv", rows)
-        artefacts.save_checkpoint(checkpoint, state)
+        if record["step"] % every == 0 or last:
+            start = time.monotonic()
+            scores = score(teacher_of(state), CURVE_EPISODES, CURVE_SEED)
+            scoring += time.monotonic() - start
+            metrics = {k: round(v, 4) for k, v in record.items() if k not in ("step", "seconds")}
+            rows.append(
+                {
+                    "step": record["step"],
+                    "seconds": round(seconds, 1),
+                    "normalized_return": round(float(scores.mean()), 2),
+                    "lowest": round(float(scores.min()), 2),
+                    **metrics,
+                }
+            )
+            write_rows(folder / "curve.csv", rows)
+        saver(record["step"], state, {"rows": rows, "seconds": seconds}, now=last)
 
-    state = teachers.train(
-        key, algorithm, trainable, steps=config.steps, state=state, block=BLOCK, callback=report
-    )
+    with saving(folder, "train", form, config.checkpoint_minutes) as saver:
+        state = None
+        if saver.found is not None:
+            state, rows = saver.found.state, saver.found.notes["rows"]
+            before = saver.found.notes["seconds"]
+            if saver.found.step < config.steps:
+                # What it says will not be true of the teacher any more.
+                (folder / "results.json").unlink(missing_ok=True)
+        state = teachers.train(
+            key, algorithm, trainable, steps=config.steps, state=state, block=BLOCK, callback=report
+        )
     teacher = teacher_of(state)
     seconds = float(rows[-1]["seconds"])
     episodes = environments.normalized_score(environment, offline.episode_returns)
@@ -190,9 +205,7 @@ def fit(
         "seconds": seconds,
         **card,
     }
-    temporary = folder / ".results.json.part"
-    temporary.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-    temporary.replace(folder / "results.json")
+    artefacts.write_json(folder / "results.json", results)
     print(summary(results))
     print(f"written to {folder} (the teacher: teacher.npz)")
     return results
@@ -225,26 +238,14 @@ def summary(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Rows of the curve so far."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _zeros(leaf: Any) -> Any:
-    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(0)
-    return np.zeros(leaf.shape, leaf.dtype)
-
-
 def main() -> None:
     """Entry point."""
     try:
         run(config_from_flags(Config, {}))
     except teachers.DivergedError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # Of a disk that is full, most often.
+        sys.exit(f"error: {error}; what is saved stays, and the same command goes on from it")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import pathlib
+import signal
 import sys
+import threading
 import time
 import types
 import typing
@@ -71,11 +73,60 @@ def kind_of(hint: Any) -> type:
     return typing.get_origin(hint) or hint
 
 
+# BSD's EX_TEMPFAIL, for which queues can be told to start a job again.
+STOPPED = 75
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM asked the program to end, as queues do that need the machine for others."""
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[Callable[[], KeyboardInterrupt | None]]:
+    """Inside, SIGTERM and Ctrl-C interrupt nothing, so that a block of work can be ended and saved.
+
+    The function given returns what they would have raised, for the caller to raise then; it is
+    raised at the end of the context at the latest. A second signal has its effect at once.
+    """
+    received: list[KeyboardInterrupt] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Signals are the main thread's business.
+        return
+
+    def receive(number: int, _: object) -> None:
+        received.append(Stopped() if number == signal.SIGTERM else KeyboardInterrupt())
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        restore()
+    if received:
+        raise received[0]
+
+
 def run_main(main: Callable[[], None]) -> None:
-    """`absl.app.run`, with invalid input as one line on stderr and exit code 2."""
+    """`absl.app.run`, with exit codes and one line on stderr where it does not end well.
+
+    Invalid input: 2. SIGTERM: 75, upon which queues start a job again. Ctrl-C: 130.
+    """
 
     def wrapped(arguments: list[str]) -> None:
-        logging.set_verbosity(logging.WARNING)
+        # Of what Orbax would log over pages, `Checkpoints` says the point in a line.
+        logging.set_verbosity(logging.FATAL)
+        signal.signal(signal.SIGTERM, _stop)
         try:
             if len(arguments) > 1:
                 raise InvalidInputError(
@@ -86,6 +137,10 @@ def run_main(main: Callable[[], None]) -> None:
         except InvalidInputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt as error:
+            by_queue = isinstance(error, Stopped)
+            print("stopped by SIGTERM" if by_queue else "interrupted", file=sys.stderr)
+            sys.exit(STOPPED if by_queue else INTERRUPTED)
 
     app.run(wrapped, flags_parser=_parse_flags)
 

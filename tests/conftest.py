@@ -1,6 +1,8 @@
 """Fixtures and strictness shared by all tests."""
 
+import os
 import pathlib
+import subprocess
 
 import jax
 import pytest
@@ -16,3 +18,22 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data and released policies are absent ({SHARED_DATA} does not exist)")
     return SHARED_DATA
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """Mounts an empty file system with options, for the test; None where only root may."""
+    mounted = []
+
+    def mount(options):
+        path = tmp_path / f"disk{len(mounted)}"
+        path.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(path)]
+        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+            return None
+        mounted.append(path)
+        return path
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", str(path)], check=True)

@@ -1,19 +1,30 @@
 """What a run leaves behind: its folder, the distilled set, a picture, versions."""
 
-from obd_jax.artefacts.checkpoint import load_checkpoint, save_checkpoint
+from obd_jax.artefacts.checkpoint import Checkpoints, Restored
 from obd_jax.artefacts.curve import draw_curve
 from obd_jax.artefacts.distilled import DistilledSet, load, save
-from obd_jax.artefacts.run_folder import RunFolder, refuse_unusable
+from obd_jax.artefacts.run_folder import (
+    CHECKPOINTS,
+    RunFolder,
+    alone,
+    check_same,
+    refuse_unusable,
+    write_json,
+)
 from obd_jax.artefacts.software import software
 
 __all__ = [
+    "CHECKPOINTS",
+    "Checkpoints",
     "DistilledSet",
+    "Restored",
     "RunFolder",
+    "alone",
+    "check_same",
     "draw_curve",
     "load",
-    "load_checkpoint",
     "refuse_unusable",
     "save",
-    "save_checkpoint",
     "software",
+    "write_json",
 ]

@@ -1,58 +1,213 @@
-"""The folder of one run: configuration, metrics, results."""
+"""The folder of one run: one process at a time is at work in it, and another may go on."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import filelock
 
 from obd_jax.types import InvalidInputError
 
+# What a process needs to go on; removed with the last result.
+CHECKPOINTS = "checkpoints"
+_OWN = {
+    "sets",
+    "config.json",
+    "metrics.jsonl",
+    "distilled.npz",
+    "card.json",
+    "curve.png",
+    CHECKPOINTS,
+}
 
-def refuse_unusable(path: pathlib.Path) -> None:
-    """Check, without touching anything, that `path` can become a run folder.
+
+@contextlib.contextmanager
+def alone(path: pathlib.Path) -> Iterator[None]:
+    """Inside, no other process is at work in a folder, which is made if need be.
 
     Raises:
-        InvalidInputError: it holds files already, or cannot be written.
+        InvalidInputError: another process is, or the folder cannot be written.
     """
-    if path.exists():
-        if not path.is_dir():
-            raise InvalidInputError(f"run folder {path} is a file")
-        if any(path.iterdir()):
-            raise InvalidInputError(
-                f"run folder {path} already holds another run or other files; give a new one"
-            )
+    lock = filelock.FileLock(path / CHECKPOINTS / ".lock")
+    try:
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InvalidInputError(f"another process is at work in {path}") from error
+    except OSError as error:
+        raise InvalidInputError(f"run folder {path} cannot be written: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)
+
+
+def check_same(
+    folder: pathlib.Path,
+    name: str,
+    settings: dict[str, Any],
+    free: Sequence[str] = (),
+    prefix: str = "--",
+) -> None:
+    """Compare settings with those that a folder was begun with.
+
+    Args:
+        folder: of a run.
+        name: of its JSON file of settings; nothing is compared where there is none.
+        settings: those given.
+        free: names of some that may differ.
+        prefix: of names, in the message.
+
+    Raises:
+        InvalidInputError: some differ; each is named.
+    """
+    path = folder / name
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is damaged: {error}") from error
+    given = json.loads(json.dumps(settings))
+    differences = [
+        f"{prefix}{name} is {given.get(name)}, the run in {folder} has {found.get(name)}"
+        for name in {**given, **found}
+        if name not in free and given.get(name) != found.get(name)
+    ]
+    if differences:
+        raise InvalidInputError("; ".join(differences))
+
+
+def refuse_unusable(
+    path: pathlib.Path, config: dict[str, Any], free: Sequence[str] = ("out",)
+) -> None:
+    """Check, without changing anything, that a run can start in `path`, or go on.
+
+    Args:
+        path: the folder.
+        config: of the run.
+        free: settings that may differ from those of the run that it holds.
+
+    Raises:
+        InvalidInputError: it holds a finished run, or one of another configuration, or other
+            files, or another process is at work in it, or it cannot be written.
+    """
+    _refuse_content(path, config, free)
     existing = path.absolute()
     while not existing.exists():
         existing = existing.parent
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         raise InvalidInputError(f"run folder {path} cannot be written ({existing} is not writable)")
+    if (path / CHECKPOINTS / ".lock").exists():
+        with alone(path):
+            pass
+
+
+def _refuse_content(path: pathlib.Path, config: dict[str, Any], free: Sequence[str]) -> None:
+    """Refuse what is not a new folder nor the same run unfinished."""
+    if path.exists() and not path.is_dir():
+        raise InvalidInputError(f"run folder {path} is a file")
+    found = {file.name for file in path.iterdir()} if path.exists() else set()
+    if "results.json" in found:
+        raise InvalidInputError(f"run folder {path} already holds a finished run; give a new one")
+    known = _OWN if "config.json" in found else {CHECKPOINTS}
+    # A name with a dot: written in part when a process ended.
+    if foreign := sorted(name for name in found - known if not name.startswith(".")):
+        raise InvalidInputError(
+            f"run folder {path} already holds other files, {', '.join(foreign)}; give a new one"
+        )
+    check_same(path, "config.json", config, free)
 
 
 class RunFolder:
-    """Writer of a run's files; every file but the metrics appears whole or not at all."""
+    """Writer of a run's files, alone in its folder; all but the metrics appear whole or not at all.
 
-    def __init__(self, path: pathlib.Path):
-        refuse_unusable(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._metrics = (path / "metrics.jsonl").open("w")
-        except OSError as error:
-            raise InvalidInputError(f"run folder {path} cannot be written: {error}") from error
+    A context; when it ends, another process may go on in the folder.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        config: dict[str, Any],
+        inputs: dict[str, Any],
+        free: Sequence[str] = ("out",),
+    ):
+        """Start a run in a new folder, or go on with the one there.
+
+        Args:
+            path: the folder.
+            config: written as `config.json`.
+            inputs: what the run depends on beside its configuration: name -> hash.
+            free: settings that may differ from those of the run there.
+
+        Raises:
+            InvalidInputError: as `refuse_unusable`, or other inputs than those of the run there.
+        """
+        refuse_unusable(path, config, free)
         self.path = path
-
-    def write_json(self, name: str, content: Any) -> None:
-        """Write `content` as `name`."""
-        temporary = self.path / f".{name}.part"
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-        temporary.replace(self.path / name)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(alone(path))
+            _refuse_content(path, config, free)  # Another process may have been quicker.
+            kept = f"{CHECKPOINTS}/inputs.json"
+            check_same(path, kept, inputs, prefix="")
+            try:
+                for name, content in ((kept, inputs), ("config.json", config)):
+                    if not (path / name).exists():
+                        write_json(path / name, content)
+                self._metrics = stack.enter_context((path / "metrics.jsonl").open("a"))
+            except OSError as error:
+                raise InvalidInputError(f"run folder {path} cannot be written: {error}") from error
+            self._stack = stack.pop_all()
 
     def add_metrics(self, record: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
 
+    def sync_metrics(self) -> None:
+        """Return when all lines are on the disk, where they outlast the machine's power."""
+        os.fsync(self._metrics.fileno())
+
+    def cut_metrics(self, step: int) -> list[dict[str, Any]]:
+        """Drop all lines beyond an outer step, which will be added again; returns the others.
+
+        Raises:
+            InvalidInputError: there are no lines up to that step.
+        """
+        kept, length = [], 0
+        with (self.path / "metrics.jsonl").open("rb+") as file:
+            for line in file:
+                if not line.endswith(b"\n"):  # A process ended while it wrote this one.
+                    break
+                record = json.loads(line)
+                if record["step"] > step:
+                    break
+                kept.append(record)
+                length += len(line)
+            if step > 0 and not (kept and kept[-1]["step"] == step):
+                raise InvalidInputError(f"{file.name} lacks lines up to step {step}")
+            file.truncate(length)
+        return kept
+
+    def finish(self, results: dict[str, Any]) -> None:
+        """Write `results.json`, after which there is nothing to go on with."""
+        write_json(self.path / "results.json", results)
+        # Some network file systems keep the lock, being open, under another name.
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
     def __enter__(self) -> "RunFolder":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._metrics.close()
+        self._stack.close()

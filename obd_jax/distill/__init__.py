@@ -24,6 +24,7 @@ from obd_jax.distill.objectives import (
 )
 from obd_jax.distill.population import (
     PopulationCallback,
+    from_first_process,
     gather,
     sum_over_processes,
     train_population,
@@ -48,6 +49,7 @@ __all__ = [
     "device_mesh",
     "distiller",
     "free",
+    "from_first_process",
     "gather",
     "kmeans_plus_plus",
     "make_constraint",

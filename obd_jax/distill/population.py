@@ -29,6 +29,8 @@ def train_population(
     steps: int,
     batch_size: int,
     targets_axes: tuple[int | None, int | None, int | None] = (None, None, None),
+    states: DistillerState | None = None,
+    record: dict[str, Any] | None = None,
     mesh: Mesh | None = None,
     one_by_one: bool | None = None,
     steps_per_call: int = 10,
@@ -49,6 +51,9 @@ def train_population(
         batch_size: real states per step and member.
         targets_axes: of observations, actions and weights, 0 where `targets` has a leading [P],
             such as weights by other temperatures; None for what members share.
+        states: where to go on from, as `gather` made them of the callback's; None: from
+            `synthetic`. The remaining steps are those of a run that was never stopped, bit for bit.
+        record: that came with `states`.
         mesh: devices that share out the members, of `device_mesh`; P must be a multiple of their
             number. None: the first device of this process.
         one_by_one: members of a device one after another, instead of together in every
@@ -60,9 +65,9 @@ def train_population(
             Over several processes every process calls its own.
 
     Returns:
-        States with leaves [P, ...] and all records. A member's steps whose loss or gradient is
-        not finite are skipped, and counted in "skipped": other members go on. The loss of a block
-        without any other step is not a number.
+        States with leaves [P, ...] and the records of the steps done here. A member's steps whose
+        loss or gradient is not finite are skipped, and counted in "skipped": other members go on.
+        The loss of a block without any other step is not a number.
 
     Raises:
         InvalidInputError: numbers not positive, or a population that its parts do not agree on or
@@ -97,11 +102,11 @@ def train_population(
     split, whole = shared_out(mesh), on_all(mesh)
     target_shardings = tuple(whole if axis is None else split for axis in targets_axes)
     keys, settings, synthetic = place((keys, settings, synthetic), split)
+    record = {"step": 0, "seconds": 0.0, "skipped": [0] * members} if record is None else record
     targets = Targets._make(map(place, targets, target_shardings))
 
     def start(key: Key, setting: Any, synthetic: SyntheticData):
-        init_key, batch_key = jax.random.split(key)
-        return make_distiller(setting).init(init_key, synthetic), batch_key
+        return make_distiller(setting).init(jax.random.split(key)[0], synthetic)
 
     def block(member, targets: Targets, step_scales: Array, count: Array):
         setting, state, batch_key = member
@@ -147,9 +152,14 @@ def train_population(
         out_specs=split.spec,
         check_vma=False,
     )
-    start_time = time.perf_counter()
+    start_time = time.perf_counter() - record["seconds"]
     in_callback = 0.0
-    states, batch_keys = jax.jit(jax.vmap(start), out_shardings=split)(keys, settings, synthetic)
+    if states is None:
+        states = jax.jit(jax.vmap(start), out_shardings=split)(keys, settings, synthetic)
+    else:
+        states = place(states, split)
+    split_keys = jax.vmap(lambda key: jax.random.split(key)[1])
+    batch_keys = jax.jit(split_keys, out_shardings=split)(keys)
     compiled = (
         jax.jit(shared)
         .lower(
@@ -161,8 +171,8 @@ def train_population(
     )
 
     history: list[dict[str, Any]] = []
-    skipped = np.zeros(members, int)
-    for done in range(0, steps, steps_per_call):
+    skipped = np.array(record["skipped"])
+    for done in range(record["step"], steps, steps_per_call):
         count = min(steps_per_call, steps - done)
         scales = np.zeros(steps_per_call, np.float32)
         scales[:count] = anneal((done + np.arange(count)) / steps)
@@ -190,12 +200,32 @@ def train_population(
 
 
 def gather(tree: Any) -> Any:
-    """Arrays of a population as NumPy arrays [P, ...], from all processes on every process."""
+    """Arrays of a population as NumPy arrays [P, ...], from all processes on every process.
 
-    def one(leaf: jax.Array) -> np.ndarray:
+    Keys stay JAX's.
+    """
+
+    def one(leaf: jax.Array) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raw = one(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(jnp.asarray(raw), impl=jax.random.key_impl(leaf))
         if leaf.is_fully_addressable:
             return np.asarray(leaf)
         return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(one, tree)
+
+
+def from_first_process(tree: Any) -> Any:
+    """Arrays and keys as the first process gives them, on every process: all in one form."""
+    if jax.process_count() == 1:
+        return tree
+
+    def one(leaf: Any) -> Any:
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            raw = one(np.asarray(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(jnp.asarray(raw), impl=jax.random.key_impl(leaf))
+        return np.asarray(multihost_utils.broadcast_one_to_all(leaf))
 
     return jax.tree.map(one, tree)
 

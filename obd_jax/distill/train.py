@@ -55,6 +55,8 @@ def train(
     steps: int,
     batch_size: int,
     budget_seconds: float | None = None,
+    state: DistillerState | None = None,
+    seconds: float = 0.0,
     mesh: Mesh | None = None,
     steps_per_call: int = 10,
     anneal: Callable[[np.ndarray], np.ndarray] = cosine_anneal,
@@ -72,6 +74,9 @@ def train(
         budget_seconds: wall-clock at most, compilation included and the callback's own
             time excluded. The annealing follows whichever of steps and budget is nearer its
             end, so a run that the budget stops is annealed too.
+        state: where to go on from, as the callback was given it; None: from `synthetic`. Without a
+            budget the remaining steps are those of a run that was never stopped, bit for bit.
+        seconds: that `state` has cost, of the record it came with.
         mesh: devices that share out the states of a batch, of `device_mesh`; None: one device.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
@@ -79,11 +84,12 @@ def train(
             "gradient_norm", "step_scale", "eta_seconds"} after every call.
 
     Returns:
-        The last state and the list of all records.
+        The last state and the records of the steps done here: none, if `state` has them all.
 
     Raises:
         InvalidInputError: steps, batch_size or budget_seconds not positive, or a batch that the
-            devices cannot share equally, or a budget over several processes.
+            devices cannot share equally, or a budget over several processes, or more steps done
+            than asked for.
         DivergedError: a loss or gradient was not finite.
     """
     for name, value in (
@@ -102,10 +108,16 @@ def train(
         raise InvalidInputError(
             "processes do not share a clock: give steps and no budget_seconds over several"
         )
-    start = time.perf_counter()
+    start = time.perf_counter() - seconds
     in_callback = 0.0
     init_key, batch_key = jax.random.split(key)
-    state = distiller.init(init_key, synthetic)
+    if state is None:
+        state = distiller.init(init_key, synthetic)
+    done = int(state.step)
+    if done > steps:
+        raise InvalidInputError(f"{done} steps are done already, {steps} were asked for")
+    if done == steps:
+        return state, []
     if mesh is not None:
         state, targets = place((state, targets), on_all(mesh))
 
@@ -135,7 +147,7 @@ def train(
     compiled = jax.jit(block).lower(state, targets, jnp.zeros(steps_per_call), 1).compile()
 
     history: list[dict[str, Any]] = []
-    done, block_seconds = 0, 0.0
+    block_seconds = 0.0
     while done < steps:
         elapsed = time.perf_counter() - start - in_callback
         if budget_seconds is not None and done and elapsed + block_seconds > budget_seconds:

@@ -3,54 +3,155 @@
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
-from obd_jax.artefacts import RunFolder, refuse_unusable
+from obd_jax.artefacts import RunFolder, refuse_unusable, write_json
 from obd_jax.types import InvalidInputError
+
+CONFIG = {"out": "a", "seed": 0, "hidden_sizes": (8, 8), "objective": None}
+INPUTS = {"SHA-256 of the data": "00ff"}
+
+
+def refuse(path, **changes):
+    refuse_unusable(path, {**CONFIG, **changes})
+
+
+def open_folder(path, inputs=INPUTS, **changes):
+    return RunFolder(path, {**CONFIG, **changes}, inputs)
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """Folder of a run that ended after three steps."""
+    with open_folder(tmp_path / "run") as folder:
+        for step in range(4):
+            folder.add_metrics({"step": step})
+    return tmp_path / "run"
+
+
+def names_in(path):
+    return sorted(file.name for file in path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["new", "nested", "empty"])
 def test_a_new_or_empty_folder_is_accepted_and_left_alone(tmp_path, kind):
     path = {"new": tmp_path / "a", "nested": tmp_path / "a" / "b", "empty": tmp_path}[kind]
-    refuse_unusable(path)
+    refuse(path)
     assert not list(tmp_path.iterdir())
-    with RunFolder(path):
+    with open_folder(path):
         pass
-    assert [file.name for file in path.iterdir()] == ["metrics.jsonl"]
+    assert names_in(path) == ["checkpoints", "config.json", "metrics.jsonl"]
 
 
 def test_a_relative_path_is_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refuse_unusable(pathlib.Path("runs/1"))
+    refuse(pathlib.Path("runs/1"))
 
 
-@pytest.mark.parametrize("refuse", [refuse_unusable, RunFolder])
-def test_a_folder_that_holds_anything_is_refused_and_left_alone(tmp_path, refuse):
-    (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(InvalidInputError, match=f"{tmp_path} already holds another run"):
-        refuse(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+def test_an_unfinished_run_goes_on_and_its_place_may_be_spelled_otherwise(unfinished):
+    refuse(unfinished, out="./a")
+    with open_folder(unfinished, out="./a", hidden_sizes=[8, 8]) as folder:
+        folder.add_metrics({"step": 4})
+    lines = (unfinished / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2, 3, 4]
+    assert json.loads((unfinished / "config.json").read_text())["out"] == "a"
 
 
-@pytest.mark.parametrize("refuse", [refuse_unusable, RunFolder])
-def test_a_file_is_refused(tmp_path, refuse):
+@pytest.mark.parametrize("begin", [refuse, open_folder])
+def test_a_run_of_other_settings_is_refused_naming_them(unfinished, begin):
+    with pytest.raises(InvalidInputError) as error:
+        begin(unfinished, seed=1, objective="pbc", new=3)
+    assert str(error.value) == "; ".join(
+        f"--{name} is {given}, the run in {unfinished} has {found}"
+        for name, given, found in (("seed", 1, 0), ("objective", "pbc", None), ("new", 3, None))
+    )
+
+
+def test_a_run_on_other_data_is_refused(unfinished):
+    with pytest.raises(
+        InvalidInputError, match=f"^SHA-256 of the data is x, the run in {unfinished}"
+    ):
+        open_folder(unfinished, {"SHA-256 of the data": "x"})
+    open_folder(unfinished).__exit__()  # It was not left locked.
+
+
+def test_damaged_settings_are_told_of(unfinished):
+    (unfinished / "config.json").write_text("{")
+    with pytest.raises(InvalidInputError, match=r"config\.json is damaged"):
+        refuse(unfinished)
+
+
+@pytest.mark.parametrize("begin", [refuse, open_folder])
+def test_a_finished_run_is_refused_and_left_alone(unfinished, begin):
+    with open_folder(unfinished) as folder:
+        folder.finish({"returns": {}})
+    expected = ["config.json", "metrics.jsonl", "results.json"]
+    assert names_in(unfinished) == expected
+    with pytest.raises(InvalidInputError, match=f"{unfinished} already holds a finished run"):
+        begin(unfinished)
+    assert names_in(unfinished) == expected
+
+
+@pytest.mark.parametrize("begin", [refuse, open_folder])
+@pytest.mark.parametrize("name", ["thesis.tex", "distilled.npz"])
+def test_a_folder_that_holds_other_files_is_refused_and_left_alone(tmp_path, begin, name):
+    (tmp_path / name).touch()
+    with pytest.raises(InvalidInputError, match=f"already holds other files, {name}; give a new"):
+        begin(tmp_path)
+    assert names_in(tmp_path) == [name]
+
+
+# Holds a folder until it is killed.
+HOLDING = """
+import pathlib, sys, time
+from obd_jax.artefacts import RunFolder
+
+with RunFolder(pathlib.Path(sys.argv[1]), {}, {}):
+    print("holds it", flush=True)
+    time.sleep(300)
+"""
+
+
+def test_one_process_at_a_time_is_at_work_in_a_folder_until_it_is_killed(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "holds it\n"
+        for begin in (refuse_unusable, lambda path, config: RunFolder(path, config, {})):
+            with pytest.raises(
+                InvalidInputError, match=f"another process is at work in {tmp_path}"
+            ):
+                begin(tmp_path, {})
+        process.kill()
+    with RunFolder(tmp_path, {}, {}):
+        pass
+
+
+@pytest.mark.parametrize("begin", [refuse, open_folder])
+def test_a_file_is_refused(tmp_path, begin):
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(InvalidInputError, match="is a file"):
-        refuse(path)
+        begin(path)
     with pytest.raises(InvalidInputError, match=f"cannot be written .{path} is not writable"):
-        refuse(path / "run")
+        begin(path / "run")
 
 
-@pytest.mark.parametrize("refuse", [refuse_unusable, RunFolder])
-def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch, refuse):
-    # Tests may run as root, whom permissions do not stop.
-    allowed = os.access
-    monkeypatch.setattr(os, "access", lambda p, mode: p != tmp_path and allowed(p, mode))
-    with pytest.raises(InvalidInputError, match=f"{tmp_path} is not writable"):
-        refuse(tmp_path / "a" / "b")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("begin", [refuse, open_folder])
+def test_a_read_only_folder_is_refused(mount, tmp_path, begin):
+    # Permissions do not stop root, and a read-only file system does.
+    folder = mount("ro")
+    if folder is None and not os.geteuid():
+        pytest.skip("root cannot mount a file system here")
+    if folder is None:
+        folder = tmp_path / "folder"
+        folder.mkdir(mode=0o500)
+    for path in (folder, folder / "a" / "b"):
+        with pytest.raises(InvalidInputError, match=f"{folder} is not writable"):
+            begin(path)
 
 
 def test_a_folder_that_cannot_be_made_after_all_is_refused(tmp_path, monkeypatch):
@@ -59,36 +160,51 @@ def test_a_folder_that_cannot_be_made_after_all_is_refused(tmp_path, monkeypatch
 
     monkeypatch.setattr(pathlib.Path, "mkdir", fail)
     with pytest.raises(InvalidInputError, match=r"cannot be written: .*No space left"):
-        RunFolder(tmp_path / "a")
+        open_folder(tmp_path / "a")
+
+
+def test_metrics_beyond_a_step_are_dropped(unfinished):
+    with (unfinished / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "ret')
+    with open_folder(unfinished) as folder:
+        assert folder.cut_metrics(2) == [{"step": 0}, {"step": 1}, {"step": 2}]
+        folder.add_metrics({"step": 3})
+        folder.sync_metrics()
+        assert folder.cut_metrics(3)[-1] == {"step": 3}
+        with pytest.raises(InvalidInputError, match=r"metrics\.jsonl lacks lines up to step 5"):
+            folder.cut_metrics(5)
+        assert len(folder.cut_metrics(3)) == 4
+        assert folder.cut_metrics(-1) == []
+    assert (unfinished / "metrics.jsonl").read_text() == ""
 
 
 def test_json_files_appear_whole_or_not_at_all(tmp_path):
-    with RunFolder(tmp_path) as folder:
-        folder.write_json("results.json", {"a": [1, None]})
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            folder.write_json("results.json", {"a": float("nan")})
-        with pytest.raises(TypeError):
-            folder.write_json("other.json", {"a": object()})
-    assert json.loads((tmp_path / "results.json").read_text()) == {"a": [1, None]}
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.jsonl", "results.json"]
+    path = tmp_path / "results.json"
+    write_json(path, {"a": [1, None]})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "other.json", {"a": object()})
+    assert json.loads(path.read_text()) == {"a": [1, None]}
+    assert names_in(tmp_path) == ["results.json"]
 
 
 def test_a_file_that_fails_to_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    with RunFolder(tmp_path) as folder:
-        folder.write_json("results.json", {"a": 1})
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
 
-        def fail(path, _):
-            path.write_bytes(b"half")
-            raise OSError("no space left")
+    def fail(path, _):
+        path.write_bytes(b"half")
+        raise OSError("no space left")
 
-        monkeypatch.setattr(pathlib.Path, "write_text", fail)
-        with pytest.raises(OSError, match="no space left"):
-            folder.write_json("results.json", {"a": 2})
-    assert json.loads((tmp_path / "results.json").read_text()) == {"a": 1}
+    monkeypatch.setattr(pathlib.Path, "write_text", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
 
 
 def test_metrics_are_lines_that_can_be_read_while_the_run_goes_on(tmp_path):
-    with RunFolder(tmp_path) as folder:
+    with open_folder(tmp_path) as folder:
         for step in range(3):
             folder.add_metrics({"step": step})
             lines = (tmp_path / "metrics.jsonl").read_text().splitlines()

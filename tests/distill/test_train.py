@@ -76,6 +76,44 @@ def test_the_same_key_gives_the_same_set_and_blocks_do_not_matter():
     )
 
 
+def test_a_run_that_goes_on_equals_the_one_that_never_stopped():
+    """From any block, and with keys, moments and annealing where they were."""
+    student = mean_student()
+    noisy = student._replace(
+        fit=lambda key, pairs: student.fit(key, pairs) + 0.1 * jax.random.normal(key, (A,))
+    )
+    distiller = distill.distiller(noisy, optax.adam(0.1))
+    stops = []
+    state, history = train(distiller, steps=25, callback=lambda *stop: stops.append(stop))
+    for number, (before, record) in enumerate(stops):
+        again, rest = train(distiller, steps=25, state=before, seconds=record["seconds"])
+        for found, expected in zip(jax.tree.leaves(again), jax.tree.leaves(state), strict=True):
+            assert jnp.array_equal(found, expected)
+        clocks = ("seconds", "eta_seconds")
+        for found, expected in zip(rest, history[number + 1 :], strict=True):
+            assert {k: v for k, v in found.items() if k not in clocks} == {
+                k: v for k, v in expected.items() if k not in clocks
+            }
+            assert found["seconds"] > record["seconds"]
+
+
+def test_a_run_that_goes_on_has_the_rest_of_its_budget():
+    state, _ = train(steps=10)
+    _, rest = train(steps=100, budget_seconds=1e4, state=state, seconds=9e3)
+    assert rest[0]["progress"] == pytest.approx(0.9, abs=0.05)
+    assert rest[0]["step_scale"] == pytest.approx(distill.cosine_anneal(np.array(0.9)), abs=0.01)
+    assert rest[0]["seconds"] > 9e3
+    spent, nothing = train(steps=100, budget_seconds=1e4, state=state, seconds=1e4)
+    assert (int(spent.step), nothing) == (10, [])
+
+
+def test_more_steps_done_than_asked_for_are_refused():
+    state, _ = train(steps=20)
+    assert train(steps=20, state=state)[1] == []
+    with pytest.raises(InvalidInputError, match="20 steps are done already, 10 were asked for"):
+        train(steps=10, state=state)
+
+
 def slow_student(seconds):
     """The mean student, slowed down."""
 

@@ -237,9 +237,13 @@ OPTIONS = {
     "no layer": ({"student": "mlp", "hidden_sizes": ()}, ["hidden sizes", "positive", "()"]),
     "negative temperature": ({"temperature": -0.1}, ["--temperature", "not be negative", "-0.1"]),
     "temperature nan": ({"temperature": np.nan}, ["--temperature", "nan"]),
-    "temperature inf": ({"temperature": np.inf}, ["temperature", "finite", "inf"]),
+    "temperature inf": ({"temperature": np.inf}, ["--temperature", "finite", "inf"]),
     "floor of 1": ({"floor_quantile": 1.0}, ["--floor_quantile", "[0, 1)", "1.0"]),
     "negative clipping": ({"clip_norm": -1.0}, ["--clip_norm", "not be negative", "-1.0"]),
+    "negative interval": (
+        {"checkpoint_minutes": -1.0},
+        ["--checkpoint_minutes", "not be negative", "-1.0"],
+    ),
     "no budget": ({"budget_minutes": 0.0}, ["--budget_minutes", "positive", "0.0"]),
     "negative values": ({"value_scale": -0.02}, ["--value_scale", "positive", "-0.02"]),
     "learning rate": ({"outer_learning_rate": -1.0}, ["learning rate", "positive", "-1.0"]),
@@ -282,7 +286,7 @@ def test_a_run_folder_that_holds_another_run_is_refused_and_left_alone(inputs):
     folder = inputs.parent / "run"
     folder.mkdir()
     (folder / "results.json").write_text("{}")
-    assert "already holds another run" in refusal(config_of(inputs))
+    assert "already holds a finished run" in refusal(config_of(inputs))
     assert [file.name for file in folder.iterdir()] == ["results.json"]
 
 

@@ -1,5 +1,6 @@
 """Populations: many sets in one program, in one process and in several."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ import run_population
 import run_sdw
 from config import Config
 
-from obd_jax import artefacts
+from obd_jax import artefacts, command_line
 from obd_jax.types import InvalidInputError
 
 SCRIPT = pathlib.Path(run_population.__file__)
@@ -43,7 +44,7 @@ def test_every_seed_with_every_temperature_is_a_member_with_a_folder(alone):
     names = [f"seed-{seed}-temperature-{value}" for seed in (0, 1) for value in (0, 0.1)]
     assert [member["name"] for member in results["members"]] == names
     assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(results))
-    cards = [artefacts.load(out / name / "distilled.npz").card for name in names]
+    cards = [artefacts.load(out / "sets" / name / "distilled.npz").card for name in names]
     assert [card["config"]["seed"] for card in cards] == [0, 0, 1, 1]
     assert [card["density"] is None for card in cards] == [True, False, True, False]
     assert len({member["loss"] for member in results["members"]}) == 4
@@ -53,7 +54,7 @@ def test_a_member_is_what_a_run_of_its_own_makes(alone, tmp_path):
     out, results = alone
     own = run_sdw.run(tiny(tmp_path / "own", temperature=0.1, curve_points=0))
     expected = artefacts.load(tmp_path / "own/distilled.npz").synthetic
-    found = artefacts.load(out / "seed-0-temperature-0.1/distilled.npz").synthetic
+    found = artefacts.load(out / "sets/seed-0-temperature-0.1/distilled.npz").synthetic
     np.testing.assert_allclose(found.observations, expected.observations, atol=1e-4)
     np.testing.assert_allclose(found.actions, expected.actions, atol=1e-4)
     means = [r["returns"]["synthetic"]["mean"] for r in (own, results["members"][1])]
@@ -95,12 +96,57 @@ def test_two_processes_find_what_one_finds(alone, tmp_path):
             assert one == pytest.approx(other, rel=1e-6)
 
 
-def test_a_process_that_is_killed_ends_the_other_one_too(tmp_path):
-    first, second = start(tmp_path / "two", job_number(), outer_steps=10**8)
-    for line in first.stderr:
+def wait_for_steps(process):
+    for line in process.stderr:
         if line.startswith("distil"):
             break
     time.sleep(0.5)
+
+
+def without_clock(path):
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    return [
+        {name: value for name, value in json.loads(line).items() if "seconds" not in name}
+        for line in lines
+    ]
+
+
+def test_stopped_it_goes_on_to_the_same_sets(alone, tmp_path, monkeypatch):
+    config = tiny(tmp_path / "out", outer_steps=40, temperature=0.0, checkpoint_minutes=0.0)
+    expected = run_population.run(
+        dataclasses.replace(config, out=str(tmp_path / "expected")), [0, 1], [0.0]
+    )
+    save, saved = artefacts.Checkpoints.save, []
+
+    def save_and_stop(self, step, *rest):
+        save(self, step, *rest)
+        saved.append(step)
+        if step == 20:
+            raise command_line.Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artefacts.Checkpoints, "save", save_and_stop)
+        with pytest.raises(command_line.Stopped):
+            run_population.run(config, [0, 1], [0.0])
+    assert saved == [10, 20]
+    found = run_population.run(config, [0, 1], [0.0])
+    assert [m["loss"] for m in found["members"]] == [m["loss"] for m in expected["members"]]
+    for name in ("seed-0-temperature-0", "seed-1-temperature-0"):
+        one, other = (
+            artefacts.load(tmp_path / folder / "sets" / name / "distilled.npz").synthetic
+            for folder in ("out", "expected")
+        )
+        np.testing.assert_array_equal(one.observations, other.observations)
+        np.testing.assert_array_equal(one.actions, other.actions)
+    assert without_clock(tmp_path / "out") == without_clock(tmp_path / "expected")
+    with pytest.raises(InvalidInputError, match="already holds a finished run"):
+        run_population.run(config, [0, 1], [0.0])
+
+
+def test_a_process_that_is_killed_ends_the_other_one_too_and_both_go_on(tmp_path):
+    job = {"outer_steps": 20_000, "checkpoint_minutes": 0}
+    first, second = start(tmp_path / "two", job_number(), **job)
+    wait_for_steps(first)
     second.kill()
     try:
         _, said = first.communicate(timeout=120)
@@ -108,11 +154,21 @@ def test_a_process_that_is_killed_ends_the_other_one_too(tmp_path):
         first.kill()
     second.communicate()
     # Either we notice first, or JAX's own watch does, which aborts.
-    if first.returncode == run_population.LOST:
+    if first.returncode == command_line.STOPPED:
         assert said.endswith("another process of this job has ended, or cannot be reached\n")
     else:
         assert "another task died" in said
-    assert not (tmp_path / "two").exists()
+    assert not (tmp_path / "two/results.json").exists()
+    # Both go on; one that is told to end makes the other one save and end with it.
+    first, second = start(tmp_path / "two", job_number(), **job)
+    wait_for_steps(first)
+    second.terminate()
+    said = [process.communicate(timeout=120)[1] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [command_line.STOPPED] * 2, said
+    assert "to go on: " in said[0]
+    reached = json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])["step"]
+    checkpoints = tmp_path / "two/checkpoints/distil"
+    assert str(reached) in {path.name for path in checkpoints.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +177,7 @@ def test_a_process_that_is_killed_ends_the_other_one_too(tmp_path):
         ({"budget_minutes": 1.0}, ([0], [0.0]), "no --budget_minutes"),
         ({"start": "x.npz"}, ([0], [0.0]), "no --start"),
         ({}, ([], [0.0]), "at least one number each"),
-        ({}, ([0], [-1.0]), "temperature must not be negative"),
+        ({}, ([0], [-1.0]), "temperature must be finite"),
         ({"out": None}, ([0], [0.0]), "--out is required"),
     ],
 )

@@ -40,7 +40,14 @@ def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
     assert first["provenance"]["environment"]["name"] == "point-mass"
     assert len(first["provenance"]["data"]["sha256"]) == 64
 
-    def never(config):
+    # What it went on from is gone.
+    assert sorted(path.name for path in cells.parent.iterdir()) == [
+        "cells.jsonl",
+        "cells.jsonl.begun",
+    ]
+    assert not [path for path in (cells.parent / "cells.jsonl.begun").iterdir() if path.is_dir()]
+
+    def never(config, folder):
         raise AssertionError("a cell that is known was run again")
 
     monkeypatch.setattr(sweep, "run_cell", never)

@@ -53,7 +53,7 @@ def test_a_training_leaves_its_files_and_goes_on_from_them(tmp_path, capsys):
     assert actions.shape == (5, 3)
     assert np.abs(actions).max() <= 1
 
-    with pytest.raises(InvalidInputError, match=r"another training: batch_size 4 there, 8 given"):
+    with pytest.raises(InvalidInputError, match=r"--batch_size is 8, the run in .* has 4"):
         train_behavior.train(dataclasses.replace(longer, batch_size=8))
 
 

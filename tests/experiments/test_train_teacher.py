@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import os
+import signal
 
 import inputs
 import numpy as np
@@ -13,7 +15,7 @@ import teachers_table
 import train_teacher
 from config import Config as RunConfig
 
-from obd_jax import data, teachers
+from obd_jax import data, evaluation, teachers
 from obd_jax.types import InvalidInputError
 
 SMALL = train_teacher.Config(
@@ -62,17 +64,17 @@ def test_stopped_and_started_again_it_ends_the_same(trained, tmp_path, monkeypat
     folder, _ = trained
     monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 4000)
     config = dataclasses.replace(SMALL, out=str(tmp_path / "again"))
-    saved = train_teacher.artefacts.save_checkpoint
+    rollouts = evaluation.score_policies
 
-    def stop(*arguments):
-        saved(*arguments)
-        raise KeyboardInterrupt
+    def stop(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return rollouts(*arguments, **options)
 
-    monkeypatch.setattr(train_teacher.artefacts, "save_checkpoint", stop)
+    monkeypatch.setattr(evaluation, "score_policies", stop)
     with pytest.raises(KeyboardInterrupt):
         train_teacher.run(config)
     assert len(curve(tmp_path / "again")) == 1
-    monkeypatch.setattr(train_teacher.artefacts, "save_checkpoint", saved)
+    monkeypatch.setattr(evaluation, "score_policies", rollouts)
     train_teacher.run(config)
     assert [row["step"] for row in curve(tmp_path / "again")] == ["1000", "2000"]
     with np.load(folder / "teacher.npz") as whole, np.load(tmp_path / "again/teacher.npz") as again:
@@ -84,10 +86,10 @@ def test_a_folder_of_another_training_is_refused(trained, monkeypatch):
     folder, _ = trained
     monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 4000)
     other = dataclasses.replace(SMALL, out=str(folder), seed=1)
-    with pytest.raises(InvalidInputError, match="another training: seed 0 there, 1 given"):
+    with pytest.raises(InvalidInputError, match=f"--seed is 1, the run in {folder} has 0"):
         train_teacher.run(other)
     monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 3000)
-    with pytest.raises(InvalidInputError, match="another training: data_sha256"):
+    with pytest.raises(InvalidInputError, match=f"data_sha256 is .*, the run in {folder} has"):
         train_teacher.run(dataclasses.replace(SMALL, out=str(folder)))
 
 
