@@ -150,8 +150,6 @@ def programs(policy: Policy, name: str, simulator: str):
 @functools.cache
 def _made(name: str, simulator: str) -> Any:
     try:
-        from brax import envs
-
         from obd_jax.evaluation import locomotion
     except ImportError as error:
         raise InvalidInputError(
@@ -159,6 +157,5 @@ def _made(name: str, simulator: str) -> Any:
             f"{error}"
         ) from error
     if simulator == "brax":
-        with locomotion.without_advice():
-            return envs.get_environment(name)
+        return locomotion.of_brax(name)
     return locomotion.Locomotion(locomotion.TASKS[f"gymnasium_{name}_v4"])
