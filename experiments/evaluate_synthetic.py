@@ -76,19 +76,19 @@ def run(config: Config) -> dict[str, Any]:
         _refuse_unusable(out)
     distilled = artefacts.load(path)
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
-    provenance = _mapping(distilled.card, "provenance")
+    provenance = mapping(distilled.card, "provenance")
     environment = environments.simulated_by(
-        _environment(config.env or _mapping(provenance, "environment").get("name")),
+        task_named(config.env or mapping(provenance, "environment").get("name")),
         config.eval_backend,
     )
     evaluation.check_environment(environment, observation_size, action_size)
-    recipe = _recipe(config, _mapping(distilled.card, "student"))
+    recipe = recipe_of(config, mapping(distilled.card, "student"))
     student = recipe.student(action_size)
     if config.ensemble > 1:
         student = students.ensemble(student, config.ensemble)
     seed = config.seed if config.seed is not None else provenance.get("seed", 0)
 
-    software = _mapping(provenance, "software")
+    software = mapping(provenance, "software")
     precision = software.get("matmul_precision")
     if precision not in PRECISIONS:  # Older sets were made in JAX's own.
         precision = None
@@ -135,19 +135,20 @@ def _refuse_unusable(out: pathlib.Path) -> None:
         raise InvalidInputError(f"--out {out} cannot be written: {folder} is no writable folder")
 
 
-def _mapping(card: dict[str, Any], name: str) -> dict[str, Any]:
+def mapping(card: dict[str, Any], name: str) -> dict[str, Any]:
     """An entry of the card that holds more entries; empty where there is none."""
     entry = card.get(name)
     return entry if isinstance(entry, dict) else {}
 
 
-def _environment(name: str | None) -> environments.EnvironmentSpec:
+def task_named(name: str | None) -> environments.EnvironmentSpec:
+    """The task of a card, or of --env."""
     if name is None:
         raise InvalidInputError("the set's card names no environment; give --env")
     return toy.SPEC if name == toy.SPEC.name else environments.get(name)
 
 
-def _recipe(config: Config, card: dict[str, Any]) -> students.Recipe:
+def recipe_of(config: Config, card: dict[str, Any]) -> students.Recipe:
     """From the flags given, then the card if it is for the same student, then the defaults."""
     recommended = card.get("name")
     name = config.student or recommended

@@ -175,8 +175,14 @@ def register() -> None:
         envs.register_environment(name, functools.partial(Locomotion, task))
 
 
+def of_brax(name: str) -> envs.Env:
+    """Brax's own task of that name: other bodies, physics and rewards than Gymnasium's."""
+    with _without_advice():
+        return envs.get_environment(name)
+
+
 @contextlib.contextmanager
-def without_advice() -> Iterator[None]:
+def _without_advice() -> Iterator[None]:
     """Without Brax's advice, whenever it loads a model, to use something else."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Brax System, piplines", UserWarning)
@@ -189,7 +195,7 @@ def _load(gymnasium_id):
     # A model of our own: Brax writes to it.
     with gymnasium.make(gymnasium.registry[gymnasium_id]) as made:
         task: Any = made.unwrapped
-        with without_advice():
+        with _without_advice():
             system = mjcf.load_model(task.model)
         first = task.init_qpos.astype(np.float32), task.init_qvel.astype(np.float32)
         return system, task.frame_skip, first

@@ -57,7 +57,7 @@ def mjx_returns(
     Raises:
         InvalidInputError: Brax or MJX is not installed.
     """
-    start, advance = _programs(policy, environment.name, environment.simulator)
+    start, advance = programs(policy, environment.name, environment.simulator)
     keys = jax.random.split(jax.random.key(seed), (students, episodes))
     student_parts = _parts(students, at_once)
     episode_parts = _parts(episodes, max(1, at_once // student_parts.shape[1]))
@@ -70,7 +70,7 @@ def mjx_returns(
             members = start(keys[cells])
             found, steps = np.zeros(members.total.shape), 0
             while steps < MAX_EPISODE_STEPS:
-                members = advance(their_params, members)
+                members = advance(their_params, members, BLOCK)
                 steps += BLOCK
                 # Summed up here, in float64.
                 found += members.total
@@ -86,7 +86,7 @@ def mjx_returns(
     return returns
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """An episode.
 
     state:   Brax's.
@@ -109,27 +109,31 @@ def _parts(count: int, most: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _programs(policy: Policy, name: str, simulator: str):
-    """Keys [K, E] -> members [K, E]; (params [K], members) -> members after a block."""
+def programs(policy: Policy, name: str, simulator: str):
+    """Two compiled functions: what starts episodes, and what goes on with them.
+
+    Keys [K, E] -> members [K, E]; (params with a leading axis [K], members, steps at most) ->
+    members after a block of so many steps, or when all have ended; the members given are used up.
+    """
     environment = _made(name, simulator)
 
     def start(key):
-        return _Member(environment.reset(key), jnp.bool(True), jnp.float32(0), jnp.int32(0))
+        return Member(environment.reset(key), jnp.bool(True), jnp.float32(0), jnp.int32(0))
 
     def step(params, member):
         after = environment.step(member.state, policy(params, member.state.obs))
         kept = jax.tree.map(lambda x, y: jnp.where(member.running, x, y), after, member.state)
-        return _Member(
+        return Member(
             kept,
             member.running & (after.done == 0),
             member.total + jnp.where(member.running, after.reward, 0.0),
             member.steps + member.running,
         )
 
-    def advance(params, members):
+    def advance(params, members, block):
         def go_on(carry):
             step_number, members = carry
-            return (step_number < BLOCK) & members.running.any()
+            return (step_number < block) & members.running.any()
 
         def step_all(carry):
             step_number, members = carry
@@ -146,8 +150,6 @@ def _programs(policy: Policy, name: str, simulator: str):
 @functools.cache
 def _made(name: str, simulator: str) -> Any:
     try:
-        from brax import envs
-
         from obd_jax.evaluation import locomotion
     except ImportError as error:
         raise InvalidInputError(
@@ -155,6 +157,5 @@ def _made(name: str, simulator: str) -> Any:
             f"{error}"
         ) from error
     if simulator == "brax":
-        with locomotion.without_advice():
-            return envs.get_environment(name)
+        return locomotion.of_brax(name)
     return locomotion.Locomotion(locomotion.TASKS[f"gymnasium_{name}_v4"])

@@ -62,10 +62,9 @@ def both(request):
     q, qd, actions, *expected = recorded(request.param)
 
     def step(q, qd, action):
-        state = environment.reset(jax.random.key(0))
-        return environment.step(
-            state.replace(pipeline_state=environment.pipeline_init(q, qd)), action
-        )
+        zero = jnp.zeros(())
+        before = envs.State(environment.pipeline_init(q, qd), zero, zero, zero)
+        return environment.step(before, action)
 
     states = jax.jit(jax.vmap(step), compiler_options=QUICK)(q, qd, actions)
     return environment, states, expected
@@ -166,16 +165,37 @@ def test_healthy_states_are_gymnasiums():
         np.testing.assert_array_equal(found, expected)
 
 
-def test_tools_of_brax_run_the_task():
-    """`envs.training.wrap`, `acting.generate_unroll` and `acting.Evaluator` in one program."""
+def policy_of(gain):
+    return lambda observations, _: (jnp.tanh(gain * observations[..., :3]), {})
+
+
+def wrapped(length):
+    environment = envs.get_environment("gymnasium_hopper_v4")
+    return envs.training.wrap(environment, episode_length=length)
+
+
+def test_tools_of_brax_take_the_task():
+    """`envs.training.wrap` and `acting.generate_unroll` trace it; a slow test runs them."""
+    environment = wrapped(length=1000)
+
+    def unroll(key):
+        state = environment.reset(jax.random.split(key, 2))
+        fields = ("truncation", "steps")
+        return acting.generate_unroll(environment, state, policy_of(0.5), key, 7, fields)
+
+    state, transitions = jax.eval_shape(unroll, jax.random.PRNGKey(0))
+    assert state.obs.shape == (2, 11)
+    assert transitions.observation.shape == (7, 2, 11)
+    assert transitions.action.shape == (7, 2, 3)
+    assert transitions.reward.shape == transitions.discount.shape == (7, 2)
+
+
+@pytest.mark.slow
+def test_the_evaluator_of_brax_rolls_the_task_out():
+    """`acting.Evaluator`, which calls `generate_unroll` on the wrapped task."""
     length, count = 3, 2
-    wrapped = envs.training.wrap(envs.get_environment("gymnasium_hopper_v4"), episode_length=length)
-
-    def policy_of(gain):
-        return lambda observations, _: (jnp.tanh(gain * observations[..., :3]), {})
-
     evaluator = acting.Evaluator(
-        wrapped, policy_of, count, length, action_repeat=1, key=jax.random.PRNGKey(0)
+        wrapped(length), policy_of, count, length, action_repeat=1, key=jax.random.PRNGKey(0)
     )
     found = evaluator.run_evaluation(jnp.float32(0.5), {})
     assert found["eval/avg_episode_length"] == length  # No limit of its own: the wrapper's.

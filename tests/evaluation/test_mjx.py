@@ -50,9 +50,9 @@ class Countdown:
 @pytest.fixture
 def countdown(monkeypatch):
     monkeypatch.setattr(mjx, "_made", lambda name, simulator: Countdown())
-    mjx._programs.cache_clear()
+    mjx.programs.cache_clear()
     yield
-    mjx._programs.cache_clear()
+    mjx.programs.cache_clear()
 
 
 def constant(scale, observations):
@@ -82,7 +82,7 @@ def test_episodes_end_on_their_own_or_after_a_thousand_steps():
 
 
 @pytest.mark.usefixtures("countdown")
-@pytest.mark.parametrize("at_once", [1, 2, 4, 7, 15])
+@pytest.mark.parametrize("at_once", [1, 4, 7])
 def test_how_many_advance_at_once_changes_nothing(at_once):
     np.testing.assert_array_equal(roll_out(at_once=at_once), roll_out())
 
