@@ -2,14 +2,16 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from absl import flags
 
 from obd_jax import command_line
-from obd_jax.command_line import Clock, Progress, field
+from obd_jax.command_line import Clock, Progress, Stopped, field, signals_wait
 from obd_jax.types import InvalidInputError
 
 
@@ -121,6 +123,56 @@ def test_other_errors_keep_their_traceback():
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "a bug" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("SIGTERM", 75, "stopped by SIGTERM\n"), ("SIGINT", 130, "interrupted\n")],
+)
+def test_a_signal_ends_a_script_with_a_code_of_its_own(name, code, said):
+    done = script(f"import os, signal; os.kill(os.getpid(), signal.{name}); print('ran')")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
+
+
+def signalled_twice(first, second=None):
+    """What is known of a signal in a block of work that ends nevertheless."""
+    with signals_wait() as signalled:
+        assert signalled() is None
+        os.kill(os.getpid(), first)
+        known = signalled()
+        if second is not None:
+            os.kill(os.getpid(), second)
+            pytest.fail("went on")
+    pytest.fail(f"{known!r} was not raised at the end")
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_waits_for_the_end_of_a_block(number, raised):
+    before = signal.getsignal(number)
+    with pytest.raises(raised) as error:
+        signalled_twice(number)
+    assert type(error.value) is raised
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_has_its_effect_at_once():
+    with pytest.raises(KeyboardInterrupt):
+        signalled_twice(signal.SIGTERM, signal.SIGINT)
+
+
+def test_without_signals_nothing_is_raised_and_other_threads_have_none():
+    with signals_wait() as signalled:
+        assert signalled() is None
+    before = signal.getsignal(signal.SIGINT)
+
+    def elsewhere():
+        with signals_wait() as signalled:
+            return signalled(), signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(elsewhere).result() == (None, before)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ FLAGS = [
     "--inner_steps=30",
     "--batch_size=64",
     f"--outer_steps={STEPS}",
-    "--students=2",
+    "--students=5",
     "--episodes=2",
     "--curve_points=4",
     f"--checkpoint_minutes={INTERVAL / 60}",
@@ -38,20 +38,30 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """Starts a run in a process of its own; all have the same compiled programs."""
-    cache = tmp_path_factory.mktemp("cache")
+    processes = []
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
-    def start(out, *flags, script="run_sdw.py"):
-        path = ROOT / "experiments" / script
-        return subprocess.Popen(
-            [sys.executable, str(path), *FLAGS, *flags, f"--out={out}"],
+    def start(out, *flags):
+        script = ROOT / "experiments" / "run_sdw.py"
+        process = subprocess.Popen(
+            [sys.executable, str(script), *FLAGS, *flags, f"--out={out}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=out.parent,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "OBD_JAX_CACHE": str(cache)},
+            env=environment,
         )
+        processes.append(process)
+        return process
 
-    return start
+    yield start
+    for process in processes:
+        with process:  # Which closes its pipes.
+            process.kill()
 
 
 def finish(process):
@@ -152,10 +162,12 @@ def test_a_signal_saves_the_run_and_one_process_at_a_time_goes_on(start, whole, 
     out = tmp_path / "run"
     process = start(out)
     wait_for_step(process, out, 100)
+    process.send_signal(signal.SIGSTOP)  # So that it does not end meanwhile.
     other = start(out)
     _, said = other.communicate(timeout=300)
     assert (other.returncode, said) == (2, f"error: another process is at work in {out}\n")
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 75, said  # EX_TEMPFAIL of sysexits.h.
     assert said.endswith("stopped by SIGTERM\n")

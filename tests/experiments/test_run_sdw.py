@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import evaluate_synthetic
 import inputs
@@ -443,6 +444,68 @@ def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializ
     assert len(set(rows)) == TINY.pairs
     expected = targets.actions if initializer == "relabelled" else setup.data.actions
     np.testing.assert_allclose(expected[np.array(rows)], pairs.actions, atol=1e-6)
+
+
+def test_a_run_stopped_in_any_stage_goes_on_to_the_same_end(quick, tmp_path, monkeypatch, capsys):
+    options = {
+        "narrow_widths": (4,),
+        "narrow_steps": (20,),
+        "outer_steps": 15,
+        "checkpoint_minutes": 0.0,
+    }
+    expected, whole = quick(**options)
+    config = dataclasses.replace(TINY, out=str(tmp_path / "stopped"), **options)
+    add = artefacts.RunFolder.add_metrics
+    for stop in (20, 30, 35):
+
+        def stop_at(folder, record, stop=stop):
+            if record["step"] == stop:
+                raise KeyboardInterrupt
+            add(folder, record)
+
+        monkeypatch.setattr(artefacts.RunFolder, "add_metrics", stop_at)
+        with pytest.raises(KeyboardInterrupt):
+            run_sdw.run(config)
+    monkeypatch.setattr(artefacts.RunFolder, "add_metrics", add)
+    results = run_sdw.run(config)
+    said = capsys.readouterr().err
+    assert re.findall("goes on from step (.*) in", said) == ["10", "20", "30"]
+    assert f"--out={config.out}" in said
+    for found, same in zip(
+        artefacts.load(tmp_path / "stopped/distilled.npz").synthetic, whole.synthetic, strict=True
+    ):
+        np.testing.assert_array_equal(found, same)
+    assert (results["loss"], results["outer_steps"]) == (expected["loss"], 35)
+    found, same = (
+        lines_of(folder / "metrics.jsonl") for folder in (tmp_path / "stopped", quick.folder)
+    )
+    assert [(r["step"], r.get("loss"), r.get("return")) for r in found] == [
+        (r["step"], r.get("loss"), r.get("return")) for r in same
+    ]
+
+
+def test_a_run_goes_on_with_its_own_inputs_alone(quick, tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, out=str(tmp_path / "run"))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_sdw, "initial_set", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_sdw.run(config)
+    with pytest.raises(InvalidInputError, match=r"--seed is 1, the run in .*run has 0$"):
+        run_sdw.run(dataclasses.replace(config, seed=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(inputs, "TOY_TRANSITIONS", 600)
+        with pytest.raises(InvalidInputError, match="SHA-256 of the data is"):
+            run_sdw.run(config)
+    # Neither density nor references are made again.
+    monkeypatch.setattr(setup_run, "weigh_by_density", stop)
+    monkeypatch.setattr(run_sdw, "score_references", stop)
+    results = run_sdw.run(dataclasses.replace(config, checkpoint_minutes=5.0))
+    assert results["density"]["estimator"] == "gaussian"
+    assert {"density", "references"} <= set(results["seconds"])
 
 
 def test_a_tiny_budget_caps_the_steps_and_still_ends_with_results(quick):

@@ -60,6 +60,18 @@ def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
     assert json.loads(line)["cell"]["set"] == "toy"
 
 
+def test_a_cell_that_was_stopped_goes_on(cells, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "score", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sweep.cached(TINY, "toy", cells)
+    assert sweep.cached(TINY, "toy", cells)["steps"] == 12
+    assert "goes on from step 12" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
