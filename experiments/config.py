@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from obd_jax import data, density, distill, environments, optimizers, students, teachers
+from obd_jax import artefacts, data, density, distill, environments, optimizers, students, teachers
 from obd_jax.command_line import field
 from obd_jax.types import InvalidInputError, Student
 
@@ -39,7 +39,7 @@ TEACHERS = (BUNDLED, BEHAVIOR, *teachers.ALGORITHMS)
 
 
 # What may differ when a run goes on.
-FREE = ("out", "checkpoint_minutes")
+FREE = ("out", "checkpoint_minutes", "writers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +152,10 @@ class Config:
 
     checkpoint_minutes: float = field(
         1.0, "Between two checkpoints of distillation; 0: one after every ten steps."
+    )
+
+    writers: str = field(
+        "", f"Shown the metrics beside metrics.jsonl: any of {', '.join(artefacts.WRITERS)}."
     )
 
     students: int = field(10, "K, students trained for a score.")
@@ -283,8 +287,14 @@ def stages(config: Config, action_size: int) -> list[Stage]:
     return [*found, Stage(members, 1.0, config.outer_steps, config.outer_learning_rate)]
 
 
+def writers_of(config: Config) -> list[str]:
+    """Services that are shown the metrics."""
+    return config.writers.split(",") if config.writers else []
+
+
 def check(config: Config) -> None:
     """Refuse options out of range before anything is read, computed or written."""
+    artefacts.check_writers(writers_of(config))
     for name in (
         *("inner_steps", "outer_steps", "batch_size", "pairs", "students", "episodes"),
         *("density_states", "density_epochs"),

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages
+from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages, writers_of
 from resume import says_how_to_go_on
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
@@ -119,7 +119,9 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         folder = None
         if writes:
-            folder = stack.enter_context(artefacts.RunFolder(out, settings, inputs, FREE))
+            folder = stack.enter_context(
+                artefacts.RunFolder(out, settings, inputs, FREE, writers_of(first))
+            )
             stack.enter_context(says_how_to_go_on(out))
         goals = make_goals(members, setup, clock)
         states, last = distil(members, setup, goals, mesh, folder)

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 from absl import flags
-from config import FREE, PRESETS, Config, check, preset
+from config import FREE, PRESETS, Config, check, preset, writers_of
 from resume import once, saving, says_how_to_go_on
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
@@ -62,7 +62,8 @@ def run_precisely(config: Config) -> dict[str, Any]:
         "SHA-256 of the start": start and start["sha256"],
     }
 
-    with artefacts.RunFolder(out, settings, inputs, FREE) as folder, says_how_to_go_on(out):
+    opened = artefacts.RunFolder(out, settings, inputs, FREE, writers_of(config))
+    with opened as folder, says_how_to_go_on(out):
         goal = surround(config, setup, goal, clock, out)
         _, rows = once(
             out, "references", clock, None, lambda: (None, score_references(config, setup))

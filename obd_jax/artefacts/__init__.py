@@ -12,15 +12,18 @@ from obd_jax.artefacts.run_folder import (
     write_json,
 )
 from obd_jax.artefacts.software import software
+from obd_jax.artefacts.writers import WRITERS, check_writers
 
 __all__ = [
     "CHECKPOINTS",
+    "WRITERS",
     "Checkpoints",
     "DistilledSet",
     "Restored",
     "RunFolder",
     "alone",
     "check_same",
+    "check_writers",
     "draw_curve",
     "load",
     "refuse_unusable",

@@ -9,13 +9,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import filelock
+import numpy as np
+from PIL import Image
 
+from obd_jax.artefacts.writers import WRITERS, MetricsWriter, check_writers, numbers_of
 from obd_jax.types import InvalidInputError
 
 # What a process needs to go on; removed with the last result.
 CHECKPOINTS = "checkpoints"
 _OWN = {
     "sets",
+    "tensorboard",
+    "wandb",
     "config.json",
     "metrics.jsonl",
     "distilled.npz",
@@ -142,6 +147,7 @@ class RunFolder:
         config: dict[str, Any],
         inputs: dict[str, Any],
         free: Sequence[str] = ("out",),
+        writers: Sequence[str] = (),
     ):
         """Start a run in a new folder, or go on with the one there.
 
@@ -150,12 +156,17 @@ class RunFolder:
             config: written as `config.json`.
             inputs: what the run depends on beside its configuration: name -> hash.
             free: settings that may differ from those of the run there.
+            writers: names of services that are shown the metrics too, of `WRITERS`.
 
         Raises:
-            InvalidInputError: as `refuse_unusable`, or other inputs than those of the run there.
+            InvalidInputError: as `refuse_unusable`, or other inputs than those of the run there, or
+                a service that there is not.
         """
+        check_writers(writers)
         refuse_unusable(path, config, free)
         self.path = path
+        self._config, self._names = config, writers
+        self._writers: list[MetricsWriter] = []
         with contextlib.ExitStack() as stack:
             stack.enter_context(alone(path))
             _refuse_content(path, config, free)  # Another process may have been quicker.
@@ -171,9 +182,16 @@ class RunFolder:
             self._stack = stack.pop_all()
 
     def add_metrics(self, record: dict[str, Any]) -> None:
-        """Append one line to `metrics.jsonl`."""
+        """Append one line to `metrics.jsonl`, and show it to the services."""
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
+        if not self._writers:  # Now it is known at which step the run goes on.
+            for name in self._names:
+                writer = WRITERS[name](self.path, self._config, record["step"])
+                self._writers.append(writer)
+                self._stack.callback(writer.close)
+        for writer in self._writers:
+            writer.add(record["step"], numbers_of(record))
 
     def sync_metrics(self) -> None:
         """Return when all lines are on the disk, where they outlast the machine's power."""
@@ -202,6 +220,12 @@ class RunFolder:
 
     def finish(self, results: dict[str, Any]) -> None:
         """Write `results.json`, after which there is nothing to go on with."""
+        picture, distilled = self.path / "curve.png", self.path / "distilled.npz"
+        if self._writers and picture.exists():
+            with np.load(distilled) as arrays:
+                states = arrays["normalized_observations"].ravel()
+            for writer in self._writers:
+                writer.show(np.asarray(Image.open(picture).convert("RGB")), states)
         write_json(self.path / "results.json", results)
         # Some network file systems keep the lock, being open, under another name.
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
