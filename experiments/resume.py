@@ -13,7 +13,7 @@ from obd_jax.command_line import Clock, note, signals_wait
 
 
 def once(
-    folder: pathlib.Path | None,
+    folder: pathlib.Path,
     name: str,
     clock: Clock,
     like: Any,
@@ -22,24 +22,20 @@ def once(
     """A phase of a run that is finished once: what `make` returns, or returned before.
 
     Args:
-        folder: of the run; None keeps nothing.
-        name: of the phase; its seconds are counted when it is made.
-        clock: counts them.
+        folder: of the run.
+        name: of the phase.
+        clock: has the seconds of making it.
         like: pytree with the form of the arrays made, or None.
         make: () -> (pytree of arrays or None, JSON object).
     """
-    with contextlib.ExitStack() as stack:
-        kept = None
-        if folder is not None:
-            kept = stack.enter_context(Checkpoints(folder / CHECKPOINTS / name, note, keep=1))
-            found = kept.restore_latest(like)
-            if found is not None:
-                clock.seconds[name] = found.notes["seconds"]
-                return found.state, found.notes["made"]
+    with Checkpoints(folder / CHECKPOINTS / name, note, keep=1) as kept:
+        found = kept.restore_latest(like)
+        if found is not None:
+            clock.seconds[name] = found.notes["seconds"]
+            return found.state, found.notes["made"]
         with clock(name):
             arrays, made = make()
-        if kept is not None:
-            kept.save(0, arrays, {"made": made, "seconds": clock.seconds[name]})
+        kept.save(0, arrays, {"made": made, "seconds": clock.seconds[name]})
         return arrays, made
 
 

@@ -210,9 +210,7 @@ def make_goal(config: Config, setup: Setup, clock: Clock) -> Goal:
     return Goal(objective, targets, targets.actions, None, None)
 
 
-def surround(
-    config: Config, setup: Setup, goal: Goal, clock: Clock, folder: pathlib.Path | None = None
-) -> Goal:
+def surround(config: Config, setup: Setup, goal: Goal, clock: Clock, folder: pathlib.Path) -> Goal:
     """The goal weighted by density and surrounded by noise, as configured.
 
     Args:
@@ -220,7 +218,7 @@ def surround(
         setup: what it starts from.
         goal: of `make_goal`.
         clock: counts the seconds.
-        folder: of the run, where the weights are kept for a process that goes on; None: nowhere.
+        folder: of the run, where the weights are kept for a process that goes on.
     """
     if config.temperature > 0:
         observations = goal.targets.observations
