@@ -125,10 +125,10 @@ def kill_at_random(start, out, steps, kills, *flags):
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL  # It had not come to its end.
-        seconds = {record["step"]: record["seconds"] for record in lines_of(out)}
         saved = [int(path.name) for path in out.glob("checkpoints/distil/*") if path.name.isdigit()]
-        if seconds:
-            lost.append(max(seconds.values()) - (seconds[max(saved)] if saved else 0.0))
+        # From the first steps beyond the checkpoint, whose seconds may be those of compilation.
+        beyond = [r["seconds"] for r in lines_of(out) if r["step"] > max(saved, default=0)]
+        lost.append(max(beyond) - min(beyond) if beyond else 0.0)
     finish(start(out, *flags))
     return lost
 
@@ -154,8 +154,7 @@ def test_a_run_killed_ten_times_equals_the_one_that_never_stopped(start, tmp_pat
     lost = kill_at_random(start, tmp_path / "run", steps, 10, *flags)
     print("seconds of distillation lost:", *(f"{each:.2f}" for each in lost))
     assert_same_run(tmp_path / "run", whole)
-    # Of an interval, the steps and the writing that are under way when it ends, on a busy machine.
-    assert max(lost) < INTERVAL + 2
+    assert max(lost) < INTERVAL + 1  # A busy machine may take as long to write.
 
 
 def test_a_signal_saves_the_run_and_one_process_at_a_time_goes_on(start, whole, tmp_path):
