@@ -61,7 +61,15 @@ DISTILLED: dict[str, dict[str, Any]] = {
     "av_pbc": {"objective": "av_pbc", "temperature": 0.0},
     "sdw_pbc": {"objective": "pbc"},
     "sdw_av_pbc": {"objective": "av_pbc"},
+    "av_pbc_long": {
+        "objective": "av_pbc",
+        "temperature": 0.0,
+        "outer_learning_rate": 0.03,
+        "outer_steps": 8000,
+    },
 }
+# Rows whose settings are the kernel student's alone.
+FOR_KERNELS = ("av_pbc_long",)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
@@ -157,6 +165,8 @@ def cells(table: TableConfig) -> dict[str, list[Cell]]:
         found[dataset] = []
         for row in given["rows"]:
             families = [None] if row in POLICIES else given["families"]
+            if row in FOR_KERNELS:
+                families = [family for family in families if family == "kernel"]
             seeds = table.seeds[:1] if row == "teacher" else table.seeds
             found[dataset] += [
                 Cell(table, dataset, row, family, seed) for seed in seeds for family in families
