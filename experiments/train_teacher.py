@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from config import PRECISIONS
 from inputs import load_data, task_of
 from resume import saving, says_how_to_go_on
 from train_behavior import write_rows
@@ -42,6 +43,9 @@ class Config:
     algorithm: str = field("rebrac", f"One of {', '.join(teachers.ALGORITHMS)}.")
     options: str = field("", "Of the algorithm: name=value,name=value.")
     steps: int = field(100_000, f"Updates, a multiple of {BLOCK}.")
+    precision: str = field(
+        "highest", f"Of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
+    )
     seed: int = field(0, "Seed of everything random.")
     episodes: int = field(20, "Episodes of the final score.")
     curve_points: int = field(10, "Scores along training.")
@@ -74,6 +78,10 @@ def check(config: Config) -> None:
         )
     if config.steps < 1 or config.steps % BLOCK:
         raise InvalidInputError(f"--steps must be a multiple of {BLOCK}, got {config.steps}")
+    if config.precision not in PRECISIONS:
+        raise InvalidInputError(
+            f"unknown precision {config.precision!r}; known: {', '.join(PRECISIONS)}"
+        )
     teachers.make_algorithm(config.algorithm, 1, 1, parse_options(config.options))
 
 
@@ -92,7 +100,8 @@ def fit(
 
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     folder = pathlib.Path(config.out)
-    with artefacts.alone(folder), says_how_to_go_on(folder):
+    precisely = jax.default_matmul_precision(config.precision)
+    with precisely, artefacts.alone(folder), says_how_to_go_on(folder):
         return fit_alone(config, environment, offline, algorithm, trainable, folder)
 
 

@@ -127,6 +127,7 @@ def test_the_card_says_after_how_many_updates(trained):
         ({"options": "alpha"}, "name=value"),
         ({"options": "beta=3"}, "no option 'beta'; known: alpha"),
         ({"steps": 1500}, "multiple of 1000"),
+        ({"precision": "exact"}, "unknown precision .exact.; known: highest"),
         ({"episodes": 0}, "--episodes must be at least 1"),
         ({"options": "batch_size=100000"}, "fewer than a batch"),
     ],
