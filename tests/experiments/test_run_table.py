@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -143,3 +144,8 @@ def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
 def test_a_folder_without_cells_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="makes them"):
         results_table.document(tmp_path)
+
+
+def test_the_committed_document_is_that_of_the_committed_cells():
+    docs = pathlib.Path(results_table.__file__).parents[1] / "docs"
+    assert (docs / "results.md").read_text() == results_table.document(docs / "results")
