@@ -131,6 +131,9 @@ def test_parts_are_equal_in_size_and_hold_every_index():
 def test_what_is_not_installed_is_said(monkeypatch):
     mjx._made.cache_clear()
     monkeypatch.setitem(sys.modules, "brax", None)
+    # As if nothing had imported it before.
+    monkeypatch.delitem(sys.modules, "obd_jax.evaluation.locomotion", raising=False)
+    monkeypatch.delattr(evaluation, "locomotion", raising=False)
     for spec in (IN_MJX, simulated_by(HOPPER, "brax")):
         with pytest.raises(InvalidInputError, match="needs the packages brax and mujoco-mjx"):
             evaluation.check_environment(spec, 11, 3)
