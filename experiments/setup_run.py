@@ -367,8 +367,8 @@ def distil(
             anneal=ANNEALS[config.anneal],
             callback=report,
         )
+        saver(place["last"]["step"], state, place, now=True)
         if is_last:
-            saver(place["last"]["step"], state, place, now=True)
             return state, place["last"]
         synthetic, state = state.synthetic, None
         place.update(stage=number + 1, before=place["last"])
