@@ -418,9 +418,9 @@ def distil(
             anneal=ANNEALS[config.anneal],
             callback=report,
         )
+        if saver is not None:
+            saver(place["last"]["step"], state, place, now=True)
         if is_last:
-            if saver is not None:
-                saver(place["last"]["step"], state, place, now=True)
             return state, place["last"]
         synthetic, state = state.synthetic, None
         place.update(stage=number + 1, before=place["last"])
