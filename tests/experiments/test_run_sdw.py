@@ -475,19 +475,14 @@ def test_a_run_stopped_in_any_stage_goes_on_to_the_same_end(quick, tmp_path, mon
     for found, same in zip(
         artefacts.load(tmp_path / "stopped/distilled.npz").synthetic, whole.synthetic, strict=True
     ):
-        np.testing.assert_allclose(found, same, atol=1e-6)
-    assert results["outer_steps"] == 35
-    assert results["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        np.testing.assert_array_equal(found, same)
+    assert (results["loss"], results["outer_steps"]) == (expected["loss"], 35)
     found, same = (
         lines_of(folder / "metrics.jsonl") for folder in (tmp_path / "stopped", quick.folder)
     )
-    # Not bit for bit, as runs in processes of their own are (test_resume.py): within one process
-    # two of them once differed by a rounding error, for a reason not found.
-    assert [r["step"] for r in found] == [r["step"] for r in same]
-    for name in ("loss", "return"):
-        assert [r.get(name, 0) for r in found] == pytest.approx(
-            [r.get(name, 0) for r in same], rel=1e-4
-        )
+    assert [(r["step"], r.get("loss"), r.get("return")) for r in found] == [
+        (r["step"], r.get("loss"), r.get("return")) for r in same
+    ]
 
 
 def test_a_run_goes_on_with_its_own_inputs_alone(quick, tmp_path, monkeypatch):
