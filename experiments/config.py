@@ -80,6 +80,9 @@ class Config:
     )
     temperature: float = field(0.05, "SDW weight = density to the minus temperature; 0: no SDW.")
     floor_quantile: float = field(0.01, "Log densities below this quantile are raised to it.")
+    early_steps: float = field(
+        0.0, "A state weighs 1 / (1 + t / this) at step t of its episode; 0: all steps alike."
+    )
     state_noise: float = field(
         0.0, "Deviation of noise on a second copy of all states, with the teacher's actions there."
     )
@@ -302,8 +305,8 @@ def check(config: Config) -> None:
         if getattr(config, name) < 1:
             raise InvalidInputError(f"--{name} must be at least 1, got {getattr(config, name)}")
     for name in (
-        *("temperature", "clip_norm", "curve_points", "state_noise", "lazy_weight"),
-        "checkpoint_minutes",
+        *("temperature", "clip_norm", "curve_points", "early_steps", "state_noise"),
+        *("lazy_weight", "checkpoint_minutes"),
     ):
         if not 0 <= getattr(config, name) < np.inf:
             raise InvalidInputError(

@@ -193,7 +193,9 @@ def run(table: TableConfig) -> list[str]:
         for cell in group:
             note(f"{cell.name}:")
             try:
-                write(cell, make(cell, loaded, known))
+                content = make(cell, loaded, known)
+                cell.path.parent.mkdir(parents=True, exist_ok=True)
+                artefacts.write_json(cell.path, content, indent=None)
             except (distill.DivergedError, FloatingPointError) as error:
                 failed.append(cell.name)
                 note(f"{cell.name} failed: {error}")
@@ -203,14 +205,6 @@ def run(table: TableConfig) -> list[str]:
     if failed:
         print(f"failed: {', '.join(failed)}")
     return failed
-
-
-def write(cell: Cell, content: dict[str, Any]) -> None:
-    """The cell's file, whole or not at all."""
-    cell.path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cell.path.with_name(f".{cell.path.name}.part")
-    temporary.write_text(json.dumps(content, allow_nan=False) + "\n")
-    temporary.replace(cell.path)
 
 
 def make(cell: Cell, loaded: Loaded, known: dict[Any, Any]) -> dict[str, Any]:
@@ -308,10 +302,6 @@ def selected(cell: Cell, setup: Setup, known: dict[Any, Any]) -> SyntheticData:
     if setup.teacher.value is None:
         raise InvalidInputError("sdr ranks by q*, and the teacher has no critic")
     log_density, _ = log_densities(cell.config, setup, known)
-    starts = np.repeat(
-        setup.data.episode_starts,
-        np.diff(np.append(setup.data.episode_starts, len(setup.data))),
-    )
     value = jax.jit(setup.teacher.value)
     pieces = range(0, len(setup.data), 100_000)
     values = [
@@ -319,7 +309,7 @@ def selected(cell: Cell, setup: Setup, known: dict[Any, Any]) -> SyntheticData:
         for i, j in ((i, min(i + 100_000, len(setup.data))) for i in pieces)
     ]
     rows = selection.dual_ranking(
-        np.arange(len(setup.data)) - starts,
+        setup.data.episode_steps,
         np.concatenate(values),
         log_density,
         cell.config.pairs,

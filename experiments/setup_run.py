@@ -241,7 +241,7 @@ def surround(
     folder: pathlib.Path | None = None,
     known: dict[Any, Any] | None = None,
 ) -> Goal:
-    """The goal weighted by density and surrounded by noise, as configured.
+    """The goal weighted by density and step and surrounded by noise, as configured.
 
     Args:
         config: of the run.
@@ -263,6 +263,9 @@ def surround(
         goal = goal._replace(
             targets=distill.sdw(goal.targets, weights), weights=weights, density_card=card
         )
+    if config.early_steps > 0:
+        targets = distill.early(goal.targets, setup.data.episode_steps, config.early_steps)
+        goal = goal._replace(targets=targets)
     if config.state_noise > 0:
         with clock("targets"):
             targets = distill.with_state_noise(

@@ -104,6 +104,13 @@ class OfflineData:
         """A."""
         return self.actions.shape[1]
 
+    @property
+    def episode_steps(self) -> np.ndarray:
+        """[M] int64, the step of every row in its episode, from 0."""
+        rows = np.arange(len(self))
+        episodes = np.searchsorted(self.episode_starts, rows, side="right") - 1
+        return rows - self.episode_starts[episodes]
+
     def __len__(self) -> int:
         """M."""
         return self.observations.shape[0]

@@ -51,10 +51,10 @@ def alone(path: pathlib.Path) -> Iterator[None]:
         lock.release()
 
 
-def write_json(path: pathlib.Path, content: Any) -> None:
+def write_json(path: pathlib.Path, content: Any, indent: int | None = 2) -> None:
     """Write a JSON file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    temporary.write_text(json.dumps(content, indent=indent, allow_nan=False) + "\n")
     temporary.replace(path)
 
 

@@ -105,7 +105,34 @@ def sdw(targets: Targets, density_weights: Array) -> Targets:
     Returns:
         The objective with both weights multiplied, and its mean weight unchanged.
     """
-    product = targets.weights * density_weights
+    return _reweigh(targets, density_weights)
+
+
+def early(targets: Targets, episode_steps: np.ndarray, steps: float) -> Targets:
+    """The start of episodes weighs more: 1 / (1 + t / steps) at step t, in any objective.
+
+    Every episode of a policy begins there, and one that falls has no later ones; in data of long
+    episodes these states are few, and each a rare one.
+
+    Args:
+        targets: an objective on M states.
+        episode_steps: [M] step t of every state in its episode.
+        steps: after which a state weighs half.
+
+    Returns:
+        The objective with both weights multiplied, and its mean weight unchanged.
+
+    Raises:
+        InvalidInputError: steps not positive.
+    """
+    if not steps > 0:
+        raise InvalidInputError(f"steps after which a state weighs half: {steps} is not positive")
+    return _reweigh(targets, jnp.asarray(1.0 / (1.0 + episode_steps / steps), jnp.float32))
+
+
+def _reweigh(targets: Targets, factors: Array) -> Targets:
+    """Weights times factors [M], of the same mean as before."""
+    product = targets.weights * factors
     return targets._replace(weights=product * (jnp.mean(targets.weights) / jnp.mean(product)))
 
 

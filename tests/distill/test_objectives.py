@@ -111,6 +111,26 @@ def test_equal_density_weights_change_nothing():
     np.testing.assert_allclose(distill.sdw(targets, jnp.full(M, 3.0)).weights, 1.0, rtol=1e-6)
 
 
+def test_early_steps_weigh_more():
+    rows, ends = 10, [3, 9]
+    offline = data.from_arrays(
+        np.random.default_rng(0).normal(size=(rows, D)),
+        np.zeros((rows, A)),
+        next_observations=np.zeros((rows, D)),
+        terminals=np.isin(np.arange(rows), ends),
+    )
+    steps = [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(offline.episode_steps, steps)
+    targets = distill.dbc(offline, data.normalizer(offline.observations))
+    targets = targets._replace(weights=jnp.arange(1.0, 11.0))
+    weighted = distill.early(targets, offline.episode_steps, 2.0)
+    expected = np.arange(1.0, 11.0) / (1.0 + np.array(steps) / 2.0)
+    np.testing.assert_allclose(weighted.weights, expected * (5.5 / expected.mean()), rtol=1e-6)
+    np.testing.assert_array_equal(weighted.actions, targets.actions)
+    with pytest.raises(InvalidInputError, match=r"0\.0 is not positive"):
+        distill.early(targets, offline.episode_steps, 0.0)
+
+
 def test_weighted_squared_error_by_hand():
     batch = distill.dbc(make_data(), data.normalizer(make_data().observations))
     batch = batch._replace(

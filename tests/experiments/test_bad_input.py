@@ -236,6 +236,7 @@ OPTIONS = {
     "no episode": ({"episodes": -1}, ["--episodes", "at least 1", "got -1"]),
     "no layer": ({"student": "mlp", "hidden_sizes": ()}, ["hidden sizes", "positive", "()"]),
     "negative temperature": ({"temperature": -0.1}, ["--temperature", "not be negative", "-0.1"]),
+    "negative early steps": ({"early_steps": -1.0}, ["--early_steps", "not be negative", "-1.0"]),
     "temperature nan": ({"temperature": np.nan}, ["--temperature", "nan"]),
     "temperature inf": ({"temperature": np.inf}, ["--temperature", "finite", "inf"]),
     "floor of 1": ({"floor_quantile": 1.0}, ["--floor_quantile", "[0, 1)", "1.0"]),
