@@ -39,12 +39,14 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
     "kernel": {
         "kernel": ("ntk", "nngp"),
         "depth": (2, 3, 4),
-        "bias_scale": (0.1, 0.3, 1.0),
+        "bias_scale": (0.3, 1.0),
         "ridge": (1e-4, 1e-3, 1e-2),
         "temperature": (0.0, 0.05),
-        "state_noise": (0.0, 0.05, 0.1, 0.2),
+        "early_steps": (0.0, 20.0, 50.0, 150.0),
+        "state_noise": (0.0, 0.1, 0.2),
         "initializer": ("relabelled", "kmeans++"),
-        "outer_learning_rate": (0.003, 0.01, 0.03, 0.1),
+        "outer_learning_rate": (0.01, 0.03, 0.1),
+        "anneal": ("cosine", "constant"),
         "batch_size": (256, 1024, 2560),
     },
     "mlp": {
