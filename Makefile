@@ -21,6 +21,7 @@ run: venv
 
 results-doc: venv
 	$(BIN)/python experiments/results_table.py
+	$(BIN)/python experiments/studies_table.py
 
 lint: venv
 	$(BIN)/ruff check .

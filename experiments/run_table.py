@@ -34,7 +34,7 @@ from setup_run import (
     surround,
 )
 
-from obd_jax import artefacts, data, distill, environments, selection, students
+from obd_jax import artefacts, data, density, distill, environments, selection, students
 from obd_jax.command_line import (
     Clock,
     Progress,
@@ -68,8 +68,20 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_steps": 8000,
     },
 }
+# Every density at every temperature, for the study of density weights.
+TEMPERATURES = (0.05, 0.1, 0.25, 0.5)
+GRID: dict[str, dict[str, Any]] = {
+    f"{objective}_{estimator}_{temperature:g}": {
+        "objective": objective,
+        "density": estimator,
+        "temperature": temperature,
+    }
+    for objective in ("pbc", "av_pbc")
+    for estimator in density.DENSITIES
+    for temperature in TEMPERATURES
+}
 # Rows whose settings are the kernel student's alone.
-FOR_KERNELS = ("av_pbc_long",)
+FOR_KERNELS = ("av_pbc_long", *GRID)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
@@ -92,7 +104,9 @@ class TableConfig:
     out: str = field("docs/results", "Folder of the cells.")
     sets: str = field("runs/table", "Folder of the distilled sets.")
     datasets: str = field(",".join(DATASETS), "Data sets, separated by commas.")
-    rows: str = field(",".join(ROWS), "Rows, separated by commas.")
+    rows: str = field(
+        ",".join(ROWS), "Rows, separated by commas; also those of GRID, as av_pbc_knn_0.25."
+    )
     families: str = field(",".join(FAMILIES), "Students, separated by commas.")
     seeds: tuple[int, ...] = field((0, 1, 2), "Seeds.")
     source: str = field("auto", f"Of the data: one of {', '.join(data.SOURCES)}.")
@@ -115,9 +129,9 @@ class Cell:
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
         settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
-        if self.row not in DISTILLED:
+        if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
-        settings = {**settings, **DISTILLED.get(self.row, {})}
+        settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
         if table.outer_steps is not None:
             settings = {**settings, "outer_steps": table.outer_steps}
         return Config(
@@ -154,7 +168,7 @@ class Cell:
 def cells(table: TableConfig) -> dict[str, list[Cell]]:
     """Cells asked for, by data set."""
     given = {name: getattr(table, name).split(",") for name in ("datasets", "rows", "families")}
-    for name, known in (("rows", ROWS), ("families", FAMILIES)):
+    for name, known in (("rows", (*ROWS, *GRID)), ("families", FAMILIES)):
         for each in given[name]:
             if each not in known:
                 raise InvalidInputError(f"unknown {name} {each!r}; known: {', '.join(known)}")
@@ -221,7 +235,7 @@ def make(cell: Cell, loaded: Loaded, known: dict[Any, Any]) -> dict[str, Any]:
         elif cell.row == "bc":
             returns = {"mlp": clone(cell.config, setup, clock)}
         else:
-            if cell.row in DISTILLED:
+            if cell.row not in SELECTED:
                 synthetic, extra = distilled(cell, setup, known, clock)
             else:
                 with clock("select"):

@@ -1,0 +1,255 @@
+"""`docs/studies.md` and its picture, from what the studies left; the same files make the same text.
+
+python experiments/studies_table.py
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from diversity import EPISODES, PARTS, SHARE, SURROUNDING
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from results_table import LABELS, Scores, means, read
+from run_table import TEMPERATURES
+
+from obd_jax import density
+from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+
+Record = dict[str, Any]
+
+MEASURES = {
+    "loss": "loss on its own states",
+    "pivotal": "error on the teacher's states",
+    "surrounding": "error around them",
+    "return": "return",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentConfig:
+    """What is read and written; each field is a flag of the same name."""
+
+    results: str = field("docs/results", "Folder of the results.")
+    out: str = field("docs/studies.md", "Markdown file to write; the picture lies beside it.")
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table, and an empty one."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
+
+
+def records(path: pathlib.Path) -> list[Record]:
+    """Of a file of JSON lines; none, if it is not there."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def generalization(found: list[Record]) -> list[str]:
+    """How sets serve students that they were not made for."""
+    if not found:
+        return []
+    by_kind: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    for record in found:
+        by_kind[record["students"]][record["set"]] = record["per_student"]
+    sets = sorted({record["set"] for record in found})
+    rows = []
+    for kind, scores in by_kind.items():
+        cells = []
+        for name in sets:
+            each = scores.get(name)
+            if each is None:
+                cells.append("")
+            elif not each:
+                cells.append("diverges")
+            else:
+                cells.append(f"{np.mean(each):.1f} ({min(each):.0f} to {max(each):.0f})")
+        rows.append([kind, *cells])
+    return [
+        "## Other students",
+        "",
+        "Sets of `run_table.py` serve students that they were not made for; mean return, and the "
+        "worst and best student. Made by `experiments/generalize.py`.",
+        "",
+        *table(["students", *sets], rows),
+    ]
+
+
+def grid(scores: Scores) -> list[str]:
+    """Density models and temperatures."""
+    lines = []
+    heads = ["objective, data set", "density", "none", *map(str, TEMPERATURES)]
+    rows = []
+    for objective in ("pbc", "av_pbc"):
+        names = {
+            name
+            for estimator in density.DENSITIES
+            for temperature in TEMPERATURES
+            for name in scores.get((f"{objective}_{estimator}_{temperature:g}", "kernel"), {})
+        }
+        for name in sorted(names):
+            plain = scores[objective, "kernel"][name]
+            for estimator in density.DENSITIES:
+                cells = []
+                for temperature in TEMPERATURES:
+                    row = f"{objective}_{estimator}_{temperature:g}"
+                    by_seed = scores.get((row, "kernel"), {}).get(name)
+                    cells.append(cell_of(by_seed))
+                rows.append([f"{LABELS[objective]}, {name}", estimator, cell_of(plain), *cells])
+    if rows:
+        lines = [
+            "## Density weights",
+            "",
+            "Kernel student, return by density model and temperature; mean over seeds, and each "
+            "seed's. Made by `experiments/run_table.py --rows=pbc_maf_0.1,...`.",
+            "",
+            *table(heads, rows),
+        ]
+    return lines
+
+
+def cell_of(by_seed: dict[int, np.ndarray] | None) -> str:
+    """Mean over seeds, and the seeds."""
+    if not by_seed:
+        return ""
+    each = means(by_seed)
+    return f"{each.mean():.1f} ({', '.join(f'{value:.0f}' for value in each)})"
+
+
+def parts(found: list[Record]) -> list[str]:
+    """Parts of data sets, along distillation."""
+    if not found:
+        return []
+    lines = [
+        "## Diverse states or good ones?",
+        "",
+        f"PBC on a part of the data, kernel student. `random`, `quality` and `diversity` are "
+        f"{SHARE:.0%} of the states each: at random, of the episodes with the highest returns, of "
+        f"the lowest density (without the lowest hundredth). Means over seeds; returns of "
+        f"{EPISODES} episodes. The teacher's states are of its own episodes; those around them "
+        f"are moved by Gaussian noise of {SURROUNDING} deviations. Made by "
+        "`experiments/diversity.py`.",
+        "",
+        "![return against training loss](studies.png)",
+        "",
+    ]
+    for name in sorted({record["dataset"] for record in found}):
+        steps = [point["step"] for point in found[0]["points"]]
+        seeds = sorted({record["seed"] for record in found if record["dataset"] == name})
+        rows = []
+        for measure, label in MEASURES.items():
+            digits = 1 if measure == "return" else 4
+            for part in PARTS:
+                values = values_of(found, name, part, measure)
+                if len(values):
+                    cells = [f"{value:.{digits}f}" for value in values.mean(axis=0)]
+                    rows.append([label, part, *cells])
+        lines += [f"{name}, seeds {', '.join(map(str, seeds))}, by outer steps:", ""]
+        lines += table(["", "part", *map(str, steps)], rows)
+    return lines
+
+
+def values_of(found: list[Record], dataset: str, part: str, measure: str) -> np.ndarray:
+    """A measure [seeds, points]."""
+    return np.array(
+        [
+            [point[measure] for point in record["points"]]
+            for record in found
+            if (record["dataset"], record["part"]) == (dataset, part)
+        ]
+    )
+
+
+def draw(found: list[Record], path: pathlib.Path) -> None:
+    """Return against training loss, for every part."""
+    names = sorted({record["dataset"] for record in found})
+    figure = Figure(figsize=(5.5 * len(names), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(names), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        for part in PARTS:
+            losses, returns = (values_of(found, name, part, m) for m in ("loss", "return"))
+            if len(losses):
+                axis.plot(losses.mean(axis=0), returns.mean(axis=0), marker="o", label=part)
+        axis.set(xscale="log", xlabel="loss on its own states", ylabel="return", title=name)
+        axis.invert_xaxis()
+        axis.legend()
+    figure.savefig(path, dpi=120)
+
+
+def search(found: list[Record]) -> list[str]:
+    """The last rungs of the search, best first."""
+    if not found:
+        return []
+    lines = [
+        "## Search",
+        "",
+        "Successive halving over settings of distillation for the kernel student, one core shared "
+        "with other work. Made by `experiments/search.py`: candidates at random, the best third "
+        "goes on to the next rung. Share of the teacher's return, mean over data sets and seeds.",
+        "",
+    ]
+    for seconds in sorted({record["cell"]["seconds"] for record in found}):
+        rung = [record for record in found if record["cell"]["seconds"] == seconds]
+        shares: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for record in rung:
+            settings = " ".join(f"{k}={v}" for k, v in record["cell"]["settings"].items())
+            shares[settings][record["cell"]["dataset"]].append(record["result"]["share"])
+        sets = sorted({record["cell"]["dataset"] for record in rung})
+        rows = []
+        for settings, by_set in shares.items():
+            each = [np.mean(by_set[name]) for name in sets if by_set[name]]
+            cells = [f"{np.mean(by_set[name]):.2f}" if by_set[name] else "" for name in sets]
+            rows.append((float(np.mean(each)), [settings or "the defaults", *cells]))
+        rows.sort(key=lambda row: -row[0])
+        lines += [f"{seconds:g} seconds, {len(rows)} candidates:", ""]
+        shown = [[f"{mean:.2f}", *cells] for mean, cells in rows[:9]]
+        lines += table(["mean", "settings", *sets], shown)
+    return lines
+
+
+def document(folder: pathlib.Path) -> str:
+    """The whole text."""
+    scores, _ = read(folder)
+    studied = [json.loads(path.read_text()) for path in sorted(folder.glob("diversity/*/*.json"))]
+    sections = (
+        grid(scores),
+        parts(studied),
+        generalization(records(folder / "generalization.jsonl")),
+        search(records(folder / "search.jsonl")),
+    )
+    text = [
+        "# Studies on embedded data",
+        "",
+        "Made by `make results-doc` from `docs/results/`; do not edit. What follows from "
+        "them is in `docs/choices.md`.",
+        "",
+    ]
+    for section in sections:
+        text += section
+    return "\n".join(text)
+
+
+def run(config: DocumentConfig) -> None:
+    """Write document and picture."""
+    folder, out = pathlib.Path(config.results), pathlib.Path(config.out)
+    out.write_text(document(folder))
+    studied = [json.loads(path.read_text()) for path in sorted(folder.glob("diversity/*/*.json"))]
+    if studied:
+        draw(studied, out.with_suffix(".png"))
+    print(f"written to {out}")
+
+
+def main() -> None:
+    """Entry point."""
+    run(config_from_flags(DocumentConfig, {}))
+
+
+if __name__ == "__main__":
+    define_flags(DocumentConfig)
+    run_main(main)

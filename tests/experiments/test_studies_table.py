@@ -1,0 +1,72 @@
+"""The document of the studies, from files made up here and from those committed."""
+
+import json
+import pathlib
+
+import pytest
+import studies_table
+
+CELL = {
+    "dataset": "hopper-medium",
+    "family": "kernel",
+    "seconds": {},
+    "provenance": {},
+}
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content) + "\n")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for row, score in (("pbc", 40.0), ("pbc_knn_0.25", 60.0)):
+        for seed in (0, 1):
+            found = {**CELL, "row": row, "seed": seed, "returns": {"kernel": [[score + seed] * 2]}}
+            write(tmp_path / f"hopper-medium/{row}-kernel-{seed}.json", found)
+    for part, start in (("random", 10.0), ("quality", 20.0)):
+        for seed in (0, 1):
+            points = [
+                {"step": step, "loss": 0.1 / (step + 1), "pivotal": 0.2, "surrounding": 0.3}
+                | {"return": start + step + seed}
+                for step in (0, 10)
+            ]
+            study = {"dataset": "hopper-medium", "part": part, "seed": seed, "points": points}
+            write(tmp_path / f"diversity/hopper-medium/{part}-{seed}.json", study)
+    scored = {"set": "hopper-medium/a", "students": "residual", "per_student": [1.0, 3.0]}
+    write(tmp_path / "generalization.jsonl", scored)
+    trial = {
+        "cell": {"settings": {"depth": 2}, "dataset": "hopper-medium", "seconds": 8.0},
+        "result": {"share": 0.5},
+    }
+    write(tmp_path / "search.jsonl", trial)
+    return tmp_path
+
+
+def test_the_document_has_every_study(folder, tmp_path):
+    text = studies_table.document(folder)
+    assert "| PBC, hopper-medium | knn | 40.5 (40, 41) |  |  | 60.5 (60, 61) |  |" in text
+    assert "| return | random | 10.5 | 20.5 |" in text
+    assert "| return | quality | 20.5 | 30.5 |" in text
+    assert "| loss on its own states | random | 0.1000 | 0.0091 |" in text
+    assert "| residual | 2.0 (1 to 3) |" in text
+    assert "8 seconds, 1 candidates:\n\n| mean | settings | hopper-medium |" in text
+    assert "| 0.50 | depth=2 | 0.50 |" in text
+    studies_table.run(studies_table.DocumentConfig(str(folder), str(tmp_path / "studies.md")))
+    assert (tmp_path / "studies.md").read_text() == text
+    assert (tmp_path / "studies.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_studies_that_were_not_made_have_no_section(folder):
+    for name in ("generalization.jsonl", "search.jsonl"):
+        (folder / name).unlink()
+    text = studies_table.document(folder)
+    assert "## Density weights" in text
+    assert "## Other students" not in text
+    assert "## Search" not in text
+
+
+def test_the_committed_document_is_that_of_the_committed_files():
+    docs = pathlib.Path(studies_table.__file__).parents[1] / "docs"
+    assert (docs / "studies.md").read_text() == studies_table.document(docs / "results")
