@@ -24,6 +24,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "brax>=0.14",
+        "flatbuffers>=25",
         "filelock>=3.16",
         "flax>=0.12",
         "gymnasium[mujoco]>=1.0",

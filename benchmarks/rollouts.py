@@ -97,7 +97,9 @@ def compilation(spec: environments.EnvironmentSpec) -> dict[str, tuple[float, fl
 
     timed("imports and model", evaluation.brax_environment, spec)
     keys, params = jax.random.split(jax.random.key(0), (1, COMPILED_BATCH)), jnp.zeros(1)
-    start, advance = mjx.programs(policy, spec.name, spec.simulator)
+    start, advance = timed(
+        "trace or read MJX", mjx.programs, policy, spec.name, spec.simulator, 1, COMPILED_BATCH
+    )
     members = jax.eval_shape(start, keys)
     lowered = (
         timed("trace start", start.lower, keys),
@@ -114,7 +116,7 @@ def mjx_rate(
     policy: Policy, spec: environments.EnvironmentSpec, batch: int, seconds: float
 ) -> tuple[float, float]:
     """Steps per second, and cores, of `batch` environments in MJX, compilation not counted."""
-    start, advance = mjx.programs(policy, spec.name, spec.simulator)
+    start, advance = mjx.programs(policy, spec.name, spec.simulator, 1, batch)
     params = jnp.zeros(1)
     members = start(jax.random.split(jax.random.key(0), (1, batch)))
     members = jax.block_until_ready(advance(params, members, 1))

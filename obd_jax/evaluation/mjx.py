@@ -1,7 +1,9 @@
 """Returns of policies in environments of Brax: the v4 tasks in MJX, or Brax's own tasks."""
 
 import functools
+import inspect
 import math
+import pathlib
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 
 from obd_jax.environments import MAX_EPISODE_STEPS, EnvironmentSpec
 from obd_jax.evaluation.rollouts import Progress
+from obd_jax.evaluation.traced import traced
 from obd_jax.types import Array, InvalidInputError, Params, Policy
 
 # Steps between two looks at whether all episodes have ended, and environments at once.
@@ -57,10 +60,11 @@ def mjx_returns(
     Raises:
         InvalidInputError: Brax or MJX is not installed.
     """
-    start, advance = programs(policy, environment.name, environment.simulator)
     keys = jax.random.split(jax.random.key(seed), (students, episodes))
     student_parts = _parts(students, at_once)
     episode_parts = _parts(episodes, max(1, at_once // student_parts.shape[1]))
+    together = student_parts.shape[1], episode_parts.shape[1]
+    start, advance = programs(policy, environment.name, environment.simulator, *together)
     returns = np.zeros((students, episodes))
     done, left = 0, student_parts.size * episode_parts.size * MAX_EPISODE_STEPS
     for some_students in student_parts:
@@ -87,15 +91,17 @@ def mjx_returns(
 
 
 class Member(NamedTuple):
-    """An episode.
+    """Episodes of all students, [K, E] of everything.
 
-    state:   Brax's.
-    running: whether it goes on, [] bool.
-    total:   reward of this block, [] float32.
-    steps:   of this block, [] int32.
+    state:        arrays of Brax's states.
+    observations: [K, E, D] raw.
+    running:      whether it goes on, bool.
+    total:        reward of this block, float32.
+    steps:        of this block, int32.
     """
 
-    state: Any
+    state: list[Array]
+    observations: Array
     running: Array
     total: Array
     steps: Array
@@ -109,25 +115,46 @@ def _parts(count: int, most: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def programs(policy: Policy, name: str, simulator: str):
+def programs(policy: Policy, name: str, simulator: str, students: int, episodes: int):
     """Two compiled functions: what starts episodes, and what goes on with them.
 
-    Keys [K, E] -> members [K, E]; (params with a leading axis [K], members, steps at most) ->
-    members after a block of so many steps, or when all have ended; the members given are used up.
+    Keys [K, E] -> members; (params with a leading axis [K], members, steps at most) -> members
+    after a block of so many steps, or when all have ended; the members given are used up.
     """
-    environment = _made(name, simulator)
+    reset, simulate = _simulation(name, simulator, students * episodes)
+    act = jax.vmap(jax.vmap(policy, in_axes=(None, 0)))
 
-    def start(key):
-        return Member(environment.reset(key), jnp.bool(True), jnp.float32(0), jnp.int32(0))
+    def members_of(array):
+        return array.reshape(students, episodes, *array.shape[1:])
 
-    def step(params, member):
-        after = environment.step(member.state, policy(params, member.state.obs))
-        kept = jax.tree.map(lambda x, y: jnp.where(member.running, x, y), after, member.state)
+    def start(keys):
+        state, observations = reset(jax.random.key_data(keys.ravel()))
+        like = jnp.zeros((students, episodes))
         return Member(
-            kept,
-            member.running & (after.done == 0),
-            member.total + jnp.where(member.running, after.reward, 0.0),
-            member.steps + member.running,
+            [members_of(x) for x in state],
+            members_of(observations),
+            like == 0,
+            like,
+            like.astype(jnp.int32),
+        )
+
+    def step(params, members):
+        def kept(after, before):
+            running = members.running.reshape(students, episodes, *[1] * (before.ndim - 2))
+            return jnp.where(running, after, before)
+
+        actions = act(params, members.observations)
+        flat = [x.reshape(students * episodes, *x.shape[2:]) for x in members.state]
+        state, observations, reward, done = simulate(
+            flat, actions.reshape(students * episodes, *actions.shape[2:])
+        )
+        reward, done = members_of(reward), members_of(done)
+        return Member(
+            [kept(members_of(x), y) for x, y in zip(state, members.state, strict=True)],
+            kept(members_of(observations), members.observations),
+            members.running & (done == 0),
+            members.total + jnp.where(members.running, reward, 0.0),
+            members.steps + members.running,
         )
 
     def advance(params, members, block):
@@ -137,14 +164,41 @@ def programs(policy: Policy, name: str, simulator: str):
 
         def step_all(carry):
             step_number, members = carry
-            every = jax.vmap(jax.vmap(step, in_axes=(None, 0)))
-            return step_number + 1, every(params, members)
+            return step_number + 1, step(params, members)
 
         zero = jnp.zeros(members.running.shape)
         fresh = members._replace(total=zero, steps=zero.astype(jnp.int32))
         return jax.lax.while_loop(go_on, step_all, (0, fresh))[1]
 
-    return jax.jit(jax.vmap(jax.vmap(start))), jax.jit(advance, donate_argnums=1)
+    return jax.jit(start), jax.jit(advance, donate_argnums=1)
+
+
+def _simulation(name: str, simulator: str, count: int):
+    """`count` environments as functions of arrays, which a file may hold: MJX traces for seconds.
+
+    Raw keys [count, ...] -> arrays of the states and observations; (arrays, actions [count, A]) ->
+    arrays, observations, rewards and whether the episodes have ended.
+    """
+    environment = _made(name, simulator)
+    source = pathlib.Path(inspect.getfile(type(environment)))
+    reset_all, step_all = jax.vmap(environment.reset), jax.vmap(environment.step)
+
+    def reset(raw_keys):
+        states = reset_all(jax.random.wrap_key_data(raw_keys))
+        return jax.tree.leaves(states), states.obs
+
+    def step(state, actions):
+        form = jax.tree.structure(jax.eval_shape(reset_all, keys))
+        states = step_all(jax.tree.unflatten(form, state), actions)
+        return jax.tree.leaves(states), states.obs, states.reward, states.done
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count))
+    raw = jax.eval_shape(jax.random.key_data, keys)
+    label = f"{simulator}-{name}-{count}"
+    kept_reset = traced(reset, f"reset-{label}", source, raw)
+    state, _ = jax.eval_shape(kept_reset, raw)
+    actions = jax.ShapeDtypeStruct((count, environment.action_size), jnp.float32)
+    return kept_reset, traced(step, f"step-{label}", source, state, actions)
 
 
 @functools.cache

@@ -37,6 +37,8 @@ class State(NamedTuple):
 class Countdown:
     """An episode of a random number of steps, each worth the action; a step after it is NaN."""
 
+    action_size = 1
+
     def reset(self, rng):
         left = jax.random.randint(rng, (), 1, 1500)
         return State(left, left[None].astype(jnp.float32), jnp.zeros(()), jnp.zeros(()))

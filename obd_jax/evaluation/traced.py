@@ -1,0 +1,55 @@
+"""Functions whose tracing takes seconds, traced once for all processes of a machine."""
+
+import contextlib
+import hashlib
+import pathlib
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import jax
+from jax import export
+
+# What a traced simulator depends on, beside its source.
+_PACKAGES = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx", "gymnasium")
+_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
+_HASH = hashlib.sha256().digest_size
+
+
+def traced(
+    function: Callable[..., Any], name: str, source: pathlib.Path, *forms: Any
+) -> Callable[..., Any]:
+    """The function for arguments of these forms, read from JAX's folder of compiled programs.
+
+    What is not there, or damaged, is traced and written. Without such a folder
+    (`jax_compilation_cache_dir`) the function is returned as it is.
+
+    Args:
+        function: of tuples, lists and dicts of arrays, to such.
+        name: under which it is kept, with the forms, the platform and the packages' versions.
+        source: file whose change makes it another function.
+        forms: shapes and types of the arguments.
+    """
+    folder = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if folder is None:
+        return function
+    versions = [f"{package} {metadata.version(package)}" for package in _PACKAGES]
+    settings = [jax.default_backend(), *(getattr(jax.config, setting) for setting in _SETTINGS)]
+    words = repr((name, forms, versions, settings)).encode()
+    key = hashlib.sha256(words + source.read_bytes()).hexdigest()[:32]
+    path = pathlib.Path(folder) / f"{name}-{key}.traced"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""
+    if content[:_HASH] == hashlib.sha256(content[_HASH:]).digest():
+        return export.deserialize(bytearray(content[_HASH:])).call
+    made = export.export(jax.jit(function))(*forms)
+    body = bytes(made.serialize())
+    with contextlib.suppress(OSError):  # A folder that cannot be written costs time, nothing else.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+            temporary.write(hashlib.sha256(body).digest() + body)
+        pathlib.Path(temporary.name).replace(path)
+    return made.call
