@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,10 +131,8 @@ def gymnasium_rate(
     policy: Policy, spec: environments.EnvironmentSpec, batch: int, seconds: float
 ) -> tuple[float, float]:
     """The same in Gymnasium, stepped as `gymnasium_returns` does."""
-    assert spec.gymnasium_id is not None
-    specification = gymnasium.registry[spec.gymnasium_id]
     act = jax.jit(jax.vmap(policy))
-    made = [gymnasium.make(specification) for _ in range(batch)]
+    made = [environments.make(spec) for _ in range(batch)]
     observations = np.stack([env.reset(seed=i)[0] for i, env in enumerate(made)]).astype(np.float32)
     act(jnp.zeros(1), observations[None])
     done, began, cpu = 0, time.perf_counter(), time.process_time()

@@ -75,13 +75,12 @@ def run(config: Config) -> dict[str, list[float]]:
         policies["teacher"] = teacher.act
 
     assert environment.gymnasium_id is not None
-    specification = gymnasium.registry[environment.gymnasium_id]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInputError(f"--out {out} cannot be written: {error}") from error
     shown, earned = {}, {}
-    with gymnasium.make(specification, **environment.make_kwargs) as made:
+    with environments.make(environment) as made:
         for name, act in policies.items():
             shown[name], earned[name] = roll_out(act, made, config)
             (out / f"{name}.html").write_text(page(in_viewer, made.unwrapped, shown[name]))

@@ -13,7 +13,6 @@ import pathlib
 import time
 from typing import Any
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,10 +101,7 @@ def train(config: Config) -> pathlib.Path:
             f"{config.checkpoint_interval} and {config.interval}"
         )
     specification = environments.get(config.env)
-    assert specification.gymnasium_id is not None
-    env = gymnasium.make(
-        gymnasium.registry[specification.gymnasium_id], **specification.make_kwargs
-    )
+    env = environments.make(specification)
     assert env.observation_space.shape is not None
     assert env.action_space.shape is not None
     (observation_size,), (action_size,) = env.observation_space.shape, env.action_space.shape

@@ -1,9 +1,12 @@
 """The locomotion tasks of D4RL: how to make them and how their returns are scored."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import gymnasium
+import mujoco
 import numpy as np
 
 from obd_jax.types import Array, InvalidInputError, Key
@@ -166,3 +169,26 @@ def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:
         raise InvalidInputError(f"returns of {spec.backend} are not to be normalised")
     returns = np.asarray(returns, np.float64)
     return 100 * (returns - spec.reference_min) / (spec.reference_max - spec.reference_min)
+
+
+def make(environment: EnvironmentSpec) -> gymnasium.Env:
+    """The task in Gymnasium, without its and MuJoCo's advice to use newer ones.
+
+    Raises:
+        InvalidInputError: Gymnasium does not have it.
+    """
+    if environment.gymnasium_id is None:
+        raise InvalidInputError(f"{environment.name} is no task of Gymnasium")
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_pass_on)
+    try:
+        # By specification rather than by name: no advice to move to v5, whose physics differ.
+        specification = gymnasium.registry[environment.gymnasium_id]
+        return gymnasium.make(specification, **environment.make_kwargs)
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def _pass_on(message: str) -> None:
+    if "deprecated" not in message:
+        warnings.warn(message, stacklevel=2)

@@ -101,3 +101,14 @@ def test_an_unknown_environment_is_refused_with_those_known():
 def test_an_unknown_data_set_is_refused_with_those_known(name):
     with pytest.raises(InvalidInputError, match=r"unknown data set .*hopper.*medium-replay"):
         parse_dataset(name)
+
+
+def test_tasks_are_made_without_advice(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file there.
+    with environments.make(environments.get("halfcheetah")) as made:
+        assert made.observation_space.shape == (17,)
+        assert made.spec.id == "HalfCheetah-v4"
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidInputError, match="nowhere is no task of Gymnasium"):
+        environments.make(environments.get("hopper")._replace(name="nowhere", gymnasium_id=None))

@@ -3,10 +3,9 @@
 import itertools
 from collections.abc import Callable, Sequence
 
-import gymnasium
 import numpy as np
 
-from obd_jax.environments import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec, make
 from obd_jax.types import InvalidInputError
 
 # (generator, observations [B, D]) -> actions [B, A] in [-1, 1].
@@ -43,11 +42,7 @@ def roll_out(
     """
     if steps < LANES:
         raise InvalidInputError(f"at least {LANES} steps are needed, got {steps}")
-    if environment.gymnasium_id is None:
-        raise InvalidInputError(f"{environment.name} is no task of Gymnasium")
-    # By specification rather than by name: no advice to move to v5, whose physics differ.
-    specification = gymnasium.registry[environment.gymnasium_id]
-    lanes = [gymnasium.make(specification, **environment.make_kwargs) for _ in range(LANES)]
+    lanes = [make(environment) for _ in range(LANES)]
     generator = np.random.default_rng(seed)
     # A seed for each lane from one stream: lanes of neighbouring seeds have nothing in common.
     seeds = generator.integers(2**31, size=LANES)
@@ -56,7 +51,8 @@ def roll_out(
     (action_size,) = lanes[0].action_space.shape or ()
 
     share = -(-steps // LANES)
-    rows = share + (specification.max_episode_steps or 0)
+    assert lanes[0].spec is not None
+    rows = share + (lanes[0].spec.max_episode_steps or 0)
     observations = np.zeros((LANES, rows, observation.shape[1]), np.float32)
     actions = np.zeros((LANES, rows, action_size), np.float32)
     rewards = np.zeros((LANES, rows), np.float32)

@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from obd_jax.environments import get, make
 from obd_jax.types import Array, Key
 
 with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it does without Warp.
@@ -193,7 +193,7 @@ def _without_advice() -> Iterator[None]:
 def _load(gymnasium_id):
     """Brax's system, control steps' length in MuJoCo's steps, first positions and velocities."""
     # A model of our own: Brax writes to it.
-    with gymnasium.make(gymnasium.registry[gymnasium_id]) as made:
+    with make(get(gymnasium_id)) as made:
         task: Any = made.unwrapped
         with _without_advice():
             system = mjcf.load_model(task.model)

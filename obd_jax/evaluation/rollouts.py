@@ -4,11 +4,10 @@ import functools
 import itertools
 from collections.abc import Callable
 
-import gymnasium
 import jax
 import numpy as np
 
-from obd_jax.environments import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec, make
 from obd_jax.types import Params, Policy
 
 # Called now and then with the environment steps done and an upper bound of those to come.
@@ -48,12 +47,11 @@ def gymnasium_returns(
     Returns:
         [K, E] float64 returns in the environment's units.
     """
-    assert environment.gymnasium_id is not None
     act = _act_batched(policy)
-    # By specification rather than by name: no advice to move to v5, whose physics differ.
-    specification = gymnasium.registry[environment.gymnasium_id]
     count = students * episodes
-    environments = [gymnasium.make(specification, **environment.make_kwargs) for _ in range(count)]
+    environments = [make(environment) for _ in range(count)]
+    specification = environments[0].spec
+    assert specification is not None
     observations = np.stack(
         [env.reset(seed=seed + i)[0] for i, env in enumerate(environments)]
     ).astype(np.float32)

@@ -3,7 +3,7 @@
 import gymnasium
 import jax
 
-from obd_jax.environments import EnvironmentSpec
+from obd_jax.environments import EnvironmentSpec, make
 from obd_jax.evaluation.mjx import brax_environment
 from obd_jax.types import InvalidInputError
 
@@ -31,7 +31,6 @@ def _sizes(environment):
         made = brax_environment(environment)
         state = jax.eval_shape(made.reset, jax.random.key(0))
         return state.obs.shape[-1], made.action_size
-    specification = gymnasium.registry[environment.gymnasium_id]
-    with gymnasium.make(specification, **environment.make_kwargs) as made:
+    with make(environment) as made:
         spaces = (made.observation_space, made.action_space)
         return tuple(gymnasium.spaces.flatdim(space) for space in spaces)
