@@ -31,7 +31,7 @@ BACKEND_HELP = (
     "things and stay raw."
 )
 
-PRESETS = ("default", "paper", "transfer")
+PRESETS = ("default", "plain", "paper", "transfer")
 
 # Teachers that need no file: those of the package, and those trained on the data.
 BUNDLED, BEHAVIOR = "bundled", "behavior"
@@ -167,14 +167,15 @@ class Config:
     eval_backend: str = field("gymnasium", BACKEND_HELP)
 
 
-# Where the outer settings of a student differ from the defaults, which are the kernel student's.
-OUTER_SETTINGS: dict[str, dict[str, Any]] = {
+# Settings that were found best for a student, and differ from the fields' own.
+FOUND: dict[str, dict[str, Any]] = {
+    "kernel": {},
     "mlp": {
         "outer_learning_rate": 0.02,
         "clip_norm": 1.0,
         "outer_steps": 600,
         "batch_size": 2560,
-    }
+    },
 }
 
 
@@ -191,11 +192,14 @@ PAPER_STUDENT: dict[str, Any] = {
 def preset(name: str, student: str, objective: str | None, task: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
-    "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
+    "default" has what was found best for the student, "plain" the fields' own values. "paper" is
+    Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
     "transfer" is for a set that serves the papers' students, wider ones and ensembles.
     """
     if name == "default":
-        return {"student": student, **OUTER_SETTINGS.get(student, {})}
+        return {"student": student, **FOUND.get(student, {})}
+    if name == "plain":
+        return {"student": student}
     if name == "transfer":
         return {
             **PAPER_STUDENT,

@@ -67,6 +67,7 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_learning_rate": 0.03,
         "outer_steps": 8000,
     },
+    "default": {},
 }
 # Every density at every temperature, for the study of density weights.
 TEMPERATURES = (0.05, 0.1, 0.25, 0.5)
@@ -81,7 +82,7 @@ GRID: dict[str, dict[str, Any]] = {
     for temperature in TEMPERATURES
 }
 # Rows whose settings are the kernel student's alone.
-FOR_KERNELS = ("av_pbc_long", *GRID)
+FOR_KERNELS = ("av_pbc_long", "default", *GRID)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
@@ -128,7 +129,8 @@ class Cell:
 
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
-        settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
+        name = "transfer" if family == "mlp" else "default" if self.row == "default" else "plain"
+        settings = preset(name, family, None, self.dataset)
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
         settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}

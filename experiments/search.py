@@ -3,21 +3,23 @@
     python experiments/search.py --datasets=hopper-medium,halfcheetah-medium --candidates=27 \
         --seconds=8,20,45 --trials=runs/search.jsonl
 
-Candidates are drawn from SPACE; the first is the defaults. Each rung distils those left from the
-start, on every data set with its share of seconds, and keeps the best third. They are ranked by
+Candidates are drawn from SPACES; the first is `--config=plain`. Each rung distils those left from
+the start, on every data set with its share of seconds, and keeps the best third. They are ranked by
 the mean share of the teacher's return, in episodes that serve for no other score. All flags of
 `run_sdw.py` hold for every candidate. A trial that is in --trials already is read, not repeated.
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
-from config import Config, check, preset
+from config import Config, check
 from scoring import CURVE_SEED, score
 from setup_run import Loaded, distil, initial_set, load, make_goal, prepare, surround
 
@@ -63,7 +65,7 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def draw(space: dict[str, tuple[Any, ...]], count: int, seed: int) -> list[dict[str, Any]]:
-    """Candidates, all different: the defaults, then settings at random."""
+    """Candidates, all different: plain, then settings at random."""
     size = int(np.prod([len(values) for values in space.values()]))
     if not 1 <= count <= size:
         raise InvalidInputError(f"--candidates must be between 1 and {size}, got {count}")
@@ -124,9 +126,15 @@ def run(
     count: int,
     seeds: list[int],
     path: pathlib.Path,
+    confirm: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """All rungs; returns the candidates left, the best first, with their mean share."""
-    for dataset in datasets:
+    """All rungs, then the last one's candidates on the data sets to confirm it.
+
+    Returns:
+        The candidates of the last rung, the best first, with their shares: of what they were last
+        tried on.
+    """
+    for dataset in (*datasets, *confirm):
         if dataset != "toy":
             environments.parse_dataset(dataset)
     if config.student not in SPACES:
@@ -136,58 +144,60 @@ def run(
         check(dataclasses.replace(config, **candidate))
     kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    tasks = {dataset: Task(config, dataset) for dataset in datasets}
-    ranked: list[dict[str, Any]] = []
+    tasks: dict[str, Task] = {}
+
+    def shares(candidate: dict[str, Any], dataset: str, budget: float, seed: int) -> float:
+        if dataset not in tasks:
+            tasks[dataset] = Task(config, dataset)
+        cell = {
+            "settings": candidate,
+            "dataset": dataset,
+            "seed": seed,
+            "seconds": budget,
+            "teacher": tasks[dataset].teacher,
+        }
+        found = next((k["result"] for k in kept if k["cell"] == cell), None)
+        if found is None:
+            found = tasks[dataset].trial({**candidate, "seed": seed}, budget)
+            with path.open("a") as file:
+                file.write(json.dumps({"cell": cell, "result": found}) + "\n")
+        return found["share"]
+
+    def ranked(title: str, names: Sequence[str], budget: float, own_seeds: list[int]):
+        rows: list[dict[str, Any]] = [{"settings": candidate, "shares": []} for candidate in left]
+        trials = list(itertools.product(names, rows, own_seeds))
+        progress = Progress(f"{title}, trials")
+        for i, (dataset, row, seed) in enumerate(trials):
+            row["shares"].append(shares(row["settings"], dataset, budget, seed))
+            progress(i + 1, len(trials), note=f"{dataset} {row['shares'][-1]:.2f} of the teacher")
+        rows.sort(key=lambda row: -float(np.mean(row["shares"])))
+        print(f"\n{title}: {budget:g} s, {len(left)} candidates, {', '.join(names)}")
+        for row in rows:
+            each = " ".join(f"{share:.2f}" for share in row["shares"])
+            settings = " ".join(f"{k}={v}" for k, v in row["settings"].items()) or "plain"
+            print(f"{np.mean(row['shares']):.3f}  {each}  {settings}", flush=True)
+        return rows
+
+    last: list[dict[str, Any]] = []
     for rung, budget in enumerate(seconds):
+        if rung > 0:
+            left = [row["settings"] for row in last[: max(1, len(last) // KEPT)]]
         # Several seeds are for the last rung, which few candidates reach.
         own_seeds = seeds if rung == len(seconds) - 1 else seeds[:1]
-        trials = [
-            (candidate, dataset, seed)
-            for dataset in datasets
-            for candidate in left
-            for seed in own_seeds
-        ]
-        progress = Progress(f"rung {rung + 1} of {len(seconds)}, trials")
-        shares: dict[str, list[float]] = {}
-        for i, (candidate, dataset, seed) in enumerate(trials):
-            cell = {
-                "settings": candidate,
-                "dataset": dataset,
-                "seed": seed,
-                "seconds": budget,
-                "teacher": tasks[dataset].teacher,
-            }
-            found = next((k["result"] for k in kept if k["cell"] == cell), None)
-            if found is None:
-                found = tasks[dataset].trial({**candidate, "seed": seed}, budget)
-                with path.open("a") as file:
-                    file.write(json.dumps({"cell": cell, "result": found}) + "\n")
-            shares.setdefault(json.dumps(candidate), []).append(found["share"])
-            progress(i + 1, len(trials), note=f"{dataset} {found['return']:.1f}")
-        ranked = sorted(
-            ({"settings": c, "shares": shares[json.dumps(c)]} for c in left),
-            key=lambda row: -float(np.mean(row["shares"])),
-        )
-        print(f"\nrung {rung + 1}: {budget:g} s, {len(left)} candidates")
-        for row in ranked:
-            each = " ".join(f"{share:.2f}" for share in row["shares"])
-            settings = " ".join(f"{k}={v}" for k, v in row["settings"].items()) or "the defaults"
-            print(f"{np.mean(row['shares']):.3f}  {each}  {settings}", flush=True)
-        left = [row["settings"] for row in ranked[: max(1, len(ranked) // KEPT)]]
-    return ranked
+        last = ranked(f"rung {rung + 1} of {len(seconds)}", datasets, budget, own_seeds)
+    return ranked("confirmation", confirm, seconds[-1], seeds) if confirm else last
 
 
 def main() -> None:
     """Entry point."""
-    given = config_from_flags(Config, {})
-    config = config_from_flags(Config, preset("default", given.student, given.objective, ""))
     run(
-        config,
+        config_from_flags(Config, {}),
         flags.FLAGS.datasets,
         [float(value) for value in flags.FLAGS.seconds],
         flags.FLAGS.candidates,
         [int(seed) for seed in flags.FLAGS.seeds],
         pathlib.Path(flags.FLAGS.trials),
+        flags.FLAGS.confirm,
     )
 
 
@@ -198,6 +208,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("candidates", 27, "Of the first rung.")
     flags.DEFINE_list("seeds", ["0", "1"], "Of the last rung; the others take the first.")
     flags.DEFINE_string("trials", "runs/search.jsonl", "File of the trials so far.")
-    for flag in ("datasets", "seconds", "candidates", "seeds", "trials"):
+    flags.DEFINE_list("confirm", [], "Data sets for the candidates of the last rung.")
+    for flag in ("datasets", "seconds", "candidates", "seeds", "trials", "confirm"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])
     run_main(main)

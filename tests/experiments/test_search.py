@@ -11,7 +11,7 @@ from obd_jax.types import InvalidInputError
 SPACE = {"ridge": (1e-3, 1e-2), "depth": (1, 2, 3)}
 
 
-def test_candidates_differ_and_the_first_is_the_defaults():
+def test_candidates_differ_and_the_first_is_plain():
     found = search.draw(SPACE, 6, seed=0)
     assert found[0] == {}
     assert len({json.dumps(one) for one in found}) == 6
@@ -43,6 +43,13 @@ def test_the_best_third_goes_on_and_trials_are_kept(tmp_path, monkeypatch):
     assert ranked[0]["settings"]["ridge"] == 1e-2
     assert search.run(*arguments) == ranked
     assert len(calls) == len(path.read_text().splitlines()) == 10
+    # The candidates of the last rung once more, for as long, on other data.
+    confirmed = search.run(*arguments, confirm=["hopper-medium"])
+    assert calls[10:] == [
+        ({"seed": seed} | row["settings"], 2.0) for row in ranked for seed in (0, 1)
+    ]
+    assert [row["settings"] for row in confirmed] == [row["settings"] for row in ranked]
+    assert len(confirmed[0]["shares"]) == 2
 
 
 def test_a_trial_distils_for_its_seconds(tmp_path):
