@@ -169,7 +169,12 @@ class Config:
 
 # Settings that were found best for a student, and differ from the fields' own.
 FOUND: dict[str, dict[str, Any]] = {
-    "kernel": {},
+    "kernel": {
+        "early_steps": 50.0,
+        "state_noise": 0.1,
+        "outer_learning_rate": 0.03,
+        "outer_steps": 8000,
+    },
     "mlp": {
         "outer_learning_rate": 0.02,
         "clip_norm": 1.0,
@@ -177,6 +182,14 @@ FOUND: dict[str, dict[str, Any]] = {
         "batch_size": 2560,
     },
 }
+
+
+_OF_KERNEL = ", ".join(f"--{name}={value}" for name, value in FOUND["kernel"].items())
+CONFIG_HELP = (
+    f"Settings that flags then override. default: what was found best for --student, of the kernel "
+    f"student {_OF_KERNEL}; plain: the defaults listed here; paper: the papers' own; transfer: for "
+    "the papers' students, wider ones and ensembles."
+)
 
 
 # The papers' students: T = 100 steps of SGD on tanh actions, and synthetic actions without bounds.
@@ -197,7 +210,10 @@ def preset(name: str, student: str, objective: str | None, task: str) -> dict[st
     "transfer" is for a set that serves the papers' students, wider ones and ensembles.
     """
     if name == "default":
-        return {"student": student, **FOUND.get(student, {})}
+        found = {"student": student, **FOUND.get(student, {})}
+        if objective == "dbc":  # It has no teacher to ask what to do beside the data.
+            found["state_noise"] = 0.0
+        return found
     if name == "plain":
         return {"student": student}
     if name == "transfer":

@@ -68,6 +68,7 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_steps": 8000,
     },
     "default": {},
+    "default_no_sdw": {"temperature": 0.0},
 }
 # Every density at every temperature, for the study of density weights.
 TEMPERATURES = (0.05, 0.1, 0.25, 0.5)
@@ -82,7 +83,8 @@ GRID: dict[str, dict[str, Any]] = {
     for temperature in TEMPERATURES
 }
 # Rows whose settings are the kernel student's alone.
-FOR_KERNELS = ("av_pbc_long", "default", *GRID)
+DEFAULTS = ("default", "default_no_sdw")
+FOR_KERNELS = ("av_pbc_long", *DEFAULTS, *GRID)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
@@ -129,7 +131,7 @@ class Cell:
 
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
-        name = "transfer" if family == "mlp" else "default" if self.row == "default" else "plain"
+        name = "transfer" if family == "mlp" else "default" if self.row in DEFAULTS else "plain"
         settings = preset(name, family, None, self.dataset)
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
