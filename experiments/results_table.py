@@ -37,6 +37,7 @@ LABELS = {
     "sdw_pbc": "SDW-PBC",
     "sdw_av_pbc": "SDW-Av-PBC",
     "av_pbc_long": "Av-PBC, 8,000 steps at 0.03",
+    "sdw_av_pbc_early": "SDW-Av-PBC, early steps weigh more",
     "default": "SDW-Av-PBC, settings found",
     "default_no_sdw": "Av-PBC, settings found",
     "bc": "BC on all data",
@@ -295,6 +296,7 @@ def document(folder: pathlib.Path) -> str:
         lines += effect(scores, kind, "sdw_pbc", "pbc")
         lines += effect(scores, kind, "av_pbc", "pbc")
         lines += effect(scores, kind, "av_pbc_long", "av_pbc")
+        lines += effect(scores, kind, "sdw_av_pbc_early", "sdw_av_pbc")
         lines += effect(scores, kind, "default", "sdw_av_pbc")
         lines += effect(scores, kind, "default_no_sdw", "av_pbc")
         lines += effect(scores, kind, "default", "default_no_sdw")

@@ -67,6 +67,7 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_learning_rate": 0.03,
         "outer_steps": 8000,
     },
+    "sdw_av_pbc_early": {"objective": "av_pbc", "early_steps": 50.0},
     "default": {},
     "default_no_sdw": {"temperature": 0.0},
 }
