@@ -171,7 +171,7 @@ class Config:
 FOUND: dict[str, dict[str, Any]] = {
     "kernel": {
         "early_steps": 50.0,
-        "state_noise": 0.1,
+        "state_noise": 0.05,
         "outer_learning_rate": 0.03,
         "outer_steps": 8000,
     },

@@ -586,7 +586,7 @@ def test_the_transfer_preset_is_for_the_papers_students():
 
 def test_a_student_brings_what_was_found_for_it():
     kernel = Config(**preset("default", "kernel", "av_pbc", "walker2d"))
-    assert (kernel.early_steps, kernel.state_noise, kernel.outer_steps) == (50.0, 0.1, 8000)
+    assert (kernel.early_steps, kernel.state_noise, kernel.outer_steps) == (50.0, 0.05, 8000)
     assert Config(**preset("plain", "kernel", "av_pbc", "walker2d")) == Config()
     # Beside the data nobody knows what the data do.
     assert preset("default", "kernel", "dbc", "walker2d")["state_noise"] == 0.0
