@@ -31,7 +31,7 @@ BACKEND_HELP = (
     "things and stay raw."
 )
 
-PRESETS = ("default", "plain", "paper", "transfer")
+PRESETS = ("default", "paper", "transfer")
 
 # Teachers that need no file: those of the package, and those trained on the data.
 BUNDLED, BEHAVIOR = "bundled", "behavior"
@@ -167,29 +167,15 @@ class Config:
     eval_backend: str = field("gymnasium", BACKEND_HELP)
 
 
-# Settings that were found best for a student, and differ from the fields' own.
-FOUND: dict[str, dict[str, Any]] = {
-    "kernel": {
-        "early_steps": 50.0,
-        "state_noise": 0.05,
-        "outer_learning_rate": 0.03,
-        "outer_steps": 8000,
-    },
+# Where the outer settings of a student differ from the defaults, which are the kernel student's.
+OUTER_SETTINGS: dict[str, dict[str, Any]] = {
     "mlp": {
         "outer_learning_rate": 0.02,
         "clip_norm": 1.0,
         "outer_steps": 600,
         "batch_size": 2560,
-    },
+    }
 }
-
-
-_OF_KERNEL = ", ".join(f"--{name}={value}" for name, value in FOUND["kernel"].items())
-CONFIG_HELP = (
-    f"Settings that flags then override. default: what was found best for --student, of the kernel "
-    f"student {_OF_KERNEL}; plain: the defaults listed here; paper: the papers' own; transfer: for "
-    "the papers' students, wider ones and ensembles."
-)
 
 
 # The papers' students: T = 100 steps of SGD on tanh actions, and synthetic actions without bounds.
@@ -205,17 +191,11 @@ PAPER_STUDENT: dict[str, Any] = {
 def preset(name: str, student: str, objective: str | None, task: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
-    "default" has what was found best for the student, "plain" the fields' own values. "paper" is
-    Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
+    "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
     "transfer" is for a set that serves the papers' students, wider ones and ensembles.
     """
     if name == "default":
-        found = {"student": student, **FOUND.get(student, {})}
-        if objective == "dbc":  # It has no teacher to ask what to do beside the data.
-            found["state_noise"] = 0.0
-        return found
-    if name == "plain":
-        return {"student": student}
+        return {"student": student, **OUTER_SETTINGS.get(student, {})}
     if name == "transfer":
         return {
             **PAPER_STUDENT,

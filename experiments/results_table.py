@@ -38,8 +38,7 @@ LABELS = {
     "sdw_av_pbc": "SDW-Av-PBC",
     "av_pbc_long": "Av-PBC, 8,000 steps at 0.03",
     "sdw_av_pbc_early": "SDW-Av-PBC, early steps weigh more",
-    "default": "SDW-Av-PBC, settings found",
-    "default_no_sdw": "Av-PBC, settings found",
+    "av_pbc_early_long": "Av-PBC, early steps weigh more, noise, 8,000 steps at 0.03",
     "bc": "BC on all data",
     "teacher": "teacher",
 }
@@ -297,9 +296,7 @@ def document(folder: pathlib.Path) -> str:
         lines += effect(scores, kind, "av_pbc", "pbc")
         lines += effect(scores, kind, "av_pbc_long", "av_pbc")
         lines += effect(scores, kind, "sdw_av_pbc_early", "sdw_av_pbc")
-        lines += effect(scores, kind, "default", "sdw_av_pbc")
-        lines += effect(scores, kind, "default_no_sdw", "av_pbc")
-        lines += effect(scores, kind, "default", "default_no_sdw")
+        lines += effect(scores, kind, "av_pbc_early_long", "av_pbc")
     return "\n".join([*lines, "", PROTOCOL])
 
 

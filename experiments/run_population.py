@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from config import ANNEALS, CONFIG_HELP, FREE, PRESETS, Config, check, preset, stages, writers_of
+from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages, writers_of
 from resume import says_how_to_go_on
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
@@ -431,7 +431,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags(Config)
-    flags.DEFINE_enum("config", "default", PRESETS, CONFIG_HELP)
+    flags.DEFINE_enum("config", "default", PRESETS, "Settings that flags then override.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the members, in place of --seed.")
     flags.DEFINE_list("temperatures", ["0.05"], "Of SDW, in place of --temperature.")
     flags.DEFINE_bool("distributed", False, "One of several processes, which find each other.")

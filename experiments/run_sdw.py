@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 from absl import flags
-from config import CONFIG_HELP, FREE, PRESETS, Config, check, preset, writers_of
+from config import FREE, PRESETS, Config, check, preset, writers_of
 from resume import once, saving, says_how_to_go_on
 from scoring import FINAL_SEED, Curve, score, score_references, summary
 from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
@@ -151,5 +151,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags(Config)
-    flags.DEFINE_enum("config", "default", PRESETS, CONFIG_HELP)
+    flags.DEFINE_enum("config", "default", PRESETS, "Settings that flags then override.")
     run_main(main)

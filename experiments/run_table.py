@@ -68,8 +68,13 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_steps": 8000,
     },
     "sdw_av_pbc_early": {"objective": "av_pbc", "early_steps": 50.0},
-    "default": {},
-    "default_no_sdw": {"temperature": 0.0},
+    "av_pbc_early_long": {
+        "temperature": 0.0,
+        "early_steps": 50.0,
+        "state_noise": 0.05,
+        "outer_learning_rate": 0.03,
+        "outer_steps": 8000,
+    },
 }
 # Every density at every temperature, for the study of density weights.
 TEMPERATURES = (0.05, 0.1, 0.25, 0.5)
@@ -84,8 +89,7 @@ GRID: dict[str, dict[str, Any]] = {
     for temperature in TEMPERATURES
 }
 # Rows whose settings are the kernel student's alone.
-DEFAULTS = ("default", "default_no_sdw")
-FOR_KERNELS = ("av_pbc_long", *DEFAULTS, *GRID)
+FOR_KERNELS = ("av_pbc_long", "av_pbc_early_long", *GRID)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
@@ -132,8 +136,7 @@ class Cell:
 
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
-        name = "transfer" if family == "mlp" else "default" if self.row in DEFAULTS else "plain"
-        settings = preset(name, family, None, self.dataset)
+        settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
         settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}

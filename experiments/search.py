@@ -3,7 +3,7 @@
     python experiments/search.py --datasets=hopper-medium,halfcheetah-medium --candidates=27 \
         --seconds=8,20,45 --trials=runs/search.jsonl
 
-Candidates are drawn from SPACES; the first is `--config=plain`. Each rung distils those left from
+Candidates are drawn from SPACES; the first is the defaults. Each rung distils those left from
 the start, on every data set with its share of seconds, and keeps the best third. They are ranked by
 the mean share of the teacher's return, in episodes that serve for no other score. All flags of
 `run_sdw.py` hold for every candidate. A trial that is in --trials already is read, not repeated.
@@ -65,7 +65,7 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def draw(space: dict[str, tuple[Any, ...]], count: int, seed: int) -> list[dict[str, Any]]:
-    """Candidates, all different: plain, then settings at random."""
+    """Candidates, all different: the defaults, then settings at random."""
     size = int(np.prod([len(values) for values in space.values()]))
     if not 1 <= count <= size:
         raise InvalidInputError(f"--candidates must be between 1 and {size}, got {count}")
@@ -174,7 +174,7 @@ def run(
         print(f"\n{title}: {budget:g} s, {len(left)} candidates, {', '.join(names)}")
         for row in rows:
             each = " ".join(f"{share:.2f}" for share in row["shares"])
-            settings = " ".join(f"{k}={v}" for k, v in row["settings"].items()) or "plain"
+            settings = " ".join(f"{k}={v}" for k, v in row["settings"].items()) or "the defaults"
             print(f"{np.mean(row['shares']):.3f}  {each}  {settings}", flush=True)
         return rows
 

@@ -205,7 +205,7 @@ def search(found: list[Record]) -> list[str]:
         for settings, by_set in shares.items():
             each = [np.mean(by_set[name]) for name in sets if by_set[name]]
             cells = [f"{np.mean(by_set[name]):.2f}" if by_set[name] else "" for name in sets]
-            rows.append((float(np.mean(each)), [settings or "`--config=plain`", *cells]))
+            rows.append((float(np.mean(each)), [settings or "the defaults", *cells]))
         rows.sort(key=lambda row: -row[0])
         lines += [f"{seconds:g} seconds, {len(rows)} candidates:", ""]
         shown = [[f"{mean:.2f}", *cells] for mean, cells in rows[:9]]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from config import FREE, Config
+from config import FREE, Config, preset
 from resume import saving
 from scoring import FINAL_SEED, score
 from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
@@ -106,8 +106,9 @@ def changed(base: Config, set_name: str, changes: dict[str, Any]) -> Config:
 
 
 def base_config() -> Config:
-    """Configuration from the flags."""
-    return config_from_flags(Config, {})
+    """Configuration from the flags, with the outer settings of the student."""
+    given = config_from_flags(Config, {})
+    return config_from_flags(Config, preset("default", given.student, given.objective, ""))
 
 
 def main() -> None:

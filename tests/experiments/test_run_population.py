@@ -64,7 +64,7 @@ def test_a_member_is_what_a_run_of_its_own_makes(alone, tmp_path):
 def start(out, job, **flags):
     """Two processes, which find each other as in a SLURM job."""
     given = {**TINY, "seeds": "0,1", "temperatures": "0", "out": out, **flags}
-    words = [sys.executable, str(SCRIPT), "--distributed", "--config=plain"]
+    words = [sys.executable, str(SCRIPT), "--distributed"]
     words += [f"--{name}={value}" for name, value in given.items()]
     slurm = {"JOB_ID": str(job), "STEP_NODELIST": "localhost", "NTASKS": "2"}
     processes = []

@@ -11,7 +11,7 @@ from obd_jax.types import InvalidInputError
 SPACE = {"ridge": (1e-3, 1e-2), "depth": (1, 2, 3)}
 
 
-def test_candidates_differ_and_the_first_is_plain():
+def test_candidates_differ_and_the_first_is_the_defaults():
     found = search.draw(SPACE, 6, seed=0)
     assert found[0] == {}
     assert len({json.dumps(one) for one in found}) == 6
