@@ -112,3 +112,8 @@ def test_tasks_are_made_without_advice(capfd, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InvalidInputError, match="nowhere is no task of Gymnasium"):
         environments.make(environments.get("hopper")._replace(name="nowhere", gymnasium_id=None))
+
+
+def test_other_warnings_of_mujoco_pass():
+    with pytest.warns(UserWarning, match="attribute 'x' is deprecated"):
+        environments._pass_on("attribute 'x' is deprecated")

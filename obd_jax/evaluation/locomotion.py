@@ -183,7 +183,10 @@ def of_brax(name: str) -> envs.Env:
 
 @contextlib.contextmanager
 def _without_advice() -> Iterator[None]:
-    """Without Brax's advice, whenever it loads a model, to use something else."""
+    """Without Brax's advice, whenever it loads a model, to use something else.
+
+    `docs/rollouts.md` gives it instead; all other warnings pass.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Brax System, piplines", UserWarning)
         yield

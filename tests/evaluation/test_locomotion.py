@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import gymnasium
 import jax
@@ -209,3 +210,12 @@ def test_importing_the_package_imports_neither_brax_nor_mjx():
         "assert not {'brax', 'mujoco.mjx'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_braxs_advice_is_held_back():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with locomotion._without_advice():
+            warnings.warn("Brax System, piplines and environments are", stacklevel=1)
+            warnings.warn("anything else", stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["anything else"]
