@@ -44,7 +44,10 @@ from obd_jax.types import (
 
 
 class Setup(NamedTuple):
-    """What a run starts from, all of it checked."""
+    """What a run starts from, all of it checked.
+
+    data: the states that are used, which need not be all; the normalizer is of all.
+    """
 
     environment: environments.EnvironmentSpec
     data: OfflineData
@@ -161,6 +164,9 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
     student_recipe = recipe(config)
     outer_optimizer(config, config.outer_learning_rate)  # Refuses what it cannot take.
     environment, offline, teacher = load(config) if loaded is None else loaded
+    normalizer = data.normalizer(offline.observations)
+    if config.best_share < 1:
+        offline = data.best_episodes(offline, config.best_share)
     if config.pairs > len(offline):
         raise InvalidInputError(
             f"--pairs must be between 1 and the data's {len(offline)} states, got {config.pairs}"
@@ -169,11 +175,11 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
         environment,
         offline,
         teacher,
-        data.normalizer(offline.observations),
+        normalizer,
         student_recipe,
         make_student(student_recipe, offline.action_size),
         split_seed(config.seed),
-        load_start(config.start, offline) if config.start is not None else None,
+        load_start(config.start, offline, normalizer) if config.start is not None else None,
     )
 
 
@@ -183,7 +189,7 @@ def make_student(student_recipe: students.Recipe, action_size: int) -> Student:
     return student_recipe.student(action_size)
 
 
-def load_start(path: str, offline: OfflineData) -> SyntheticData:
+def load_start(path: str, offline: OfflineData, normalizer: Normalizer) -> SyntheticData:
     """A distilled set to go on from, in the normalisation of the data at hand."""
     found = artefacts.load(pathlib.Path(path))
     sizes = tuple(array.shape[1] for array in found.synthetic)
@@ -193,8 +199,7 @@ def load_start(path: str, offline: OfflineData) -> SyntheticData:
             f"{offline.observation_size} and {offline.action_size}"
         )
     raw = found.normalizer.denormalize(found.synthetic.observations)
-    normalized = data.normalizer(offline.observations).normalize(raw)
-    return found.synthetic._replace(observations=normalized)
+    return found.synthetic._replace(observations=normalizer.normalize(raw))
 
 
 def split_seed(seed: int) -> dict[str, Key]:
@@ -224,7 +229,7 @@ def make_goal(
     """
     known = {} if known is None else known
     objective = config.objective or ("pbc" if setup.teacher.value is None else "av_pbc")
-    name = ("targets", objective, config.value_scale)
+    name = ("targets", objective, config.value_scale, config.best_share)
     with clock("targets"):
         if name not in known:
             known[name] = distill.make_objective(
@@ -300,7 +305,10 @@ def log_densities(
     config: Config, setup: Setup, known: dict[Any, Any]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Log densities [M] of the states, and what to record of the fit, unless `known` has them."""
-    settings = (config.density, config.density_epochs, config.density_states, config.seed)
+    settings = (
+        *(config.best_share, config.density, config.density_epochs, config.density_states),
+        config.seed,
+    )
     if ("density", *settings) in known:
         return known["density", *settings]
     key = setup.keys["density"]

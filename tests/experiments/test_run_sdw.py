@@ -331,6 +331,21 @@ def test_noise_on_states_and_the_linear_student_take_part(quick):
     assert losses["lazy"] > losses["plain"]  # A second loss is added.
 
 
+def test_the_best_episodes_alone_are_used_in_the_normalisation_of_all():
+    whole = setup_run.prepare(TINY)
+    best = setup_run.prepare(dataclasses.replace(TINY, best_share=0.25))
+    rows = data.best_rows(whole.data, 0.25)
+    np.testing.assert_array_equal(best.data.observations, whole.data.observations[rows])
+    np.testing.assert_array_equal(best.normalizer.mean, whole.normalizer.mean)
+    known = {}
+    for setup, share in ((whole, 1.0), (best, 0.25)):
+        config = dataclasses.replace(TINY, best_share=share)
+        goal = setup_run.make_goal(config, setup, Clock(), known)
+        assert len(goal.targets.weights) == len(goal.actions) == len(setup.data)
+        log_density, _ = setup_run.log_densities(config, setup, known)
+        assert len(log_density) == len(setup.data)
+
+
 def test_narrow_students_stand_in_first(quick):
     changes = {"narrow_widths": (2, 4), "narrow_steps": (20, 10), "curve_points": 3}
     results, distilled = quick(**changes)
