@@ -8,6 +8,7 @@ A run whose folder already holds results is read, not repeated. Flags after `--`
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -25,6 +26,20 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _SETS = flags.DEFINE_list("sets", list(PAPER), "Data sets.")
 
 
+def run_child(command: list[str]) -> None:
+    """Run a command, which is to end in its own way upon SIGTERM and Ctrl-C.
+
+    Raises:
+        SystemExit: with the command's exit status, if that is not 0.
+    """
+    child = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    signal.signal(signal.SIGINT, lambda *_: None)  # A terminal sends Ctrl-C to the child as well.
+    status = child.wait()
+    if status:
+        sys.exit(status if status > 0 else 128 - status)
+
+
 def result(name: str, seed: str, options: list[str]) -> dict:
     """Results of one run, made now unless they exist."""
     folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
@@ -38,7 +53,7 @@ def result(name: str, seed: str, options: list[str]) -> dict:
             f"--out={folder}",
             *options,
         ]
-        subprocess.run(command, check=True)
+        run_child(command)
     return json.loads(path.read_text())
 
 
