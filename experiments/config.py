@@ -67,8 +67,9 @@ class Config:
     teacher_stats_key: str | None = field(None, "Entry of --teacher_stats.")
     seed: int = field(0, "Seed of everything random.")
 
-    best_share: float = field(
-        1.0, "Share of the states that is used: those of the episodes with the highest returns."
+    least_return: float = field(
+        0.0,
+        "Distils the episodes whose return is at least this share of the best one's; 0: all.",
     )
     objective: str | None = field(
         None,
@@ -318,8 +319,8 @@ def check(config: Config) -> None:
     for name in ("budget_minutes", "value_scale"):
         if getattr(config, name) is not None and not getattr(config, name) > 0:
             raise InvalidInputError(f"--{name} must be positive, got {getattr(config, name)}")
-    if not 0 < config.best_share <= 1:
-        raise InvalidInputError(f"--best_share must be in (0, 1], got {config.best_share}")
+    if not 0 <= config.least_return <= 1:
+        raise InvalidInputError(f"--least_return must be in [0, 1], got {config.least_return}")
     if not 0 <= config.floor_quantile < 1:
         raise InvalidInputError(f"--floor_quantile must be in [0, 1), got {config.floor_quantile}")
     if config.state_noise > 0 and config.objective == "dbc":

@@ -29,7 +29,7 @@ from setup_run import (
     surround,
 )
 
-from obd_jax import analysis, artefacts, behavior, data, distill
+from obd_jax import analysis, artefacts, behavior, distill
 from obd_jax.command_line import Clock, config_from_flags, define_flags, field, note, run_main
 from obd_jax.types import InvalidInputError, SyntheticData
 
@@ -69,7 +69,11 @@ def rows_of(part: str, config: Config, setup: Setup, known: dict[Any, Any]) -> n
         log_density, _ = log_densities(config, setup, known)
         outliers = round(config.floor_quantile * states)
         return np.sort(np.argsort(log_density)[outliers : outliers + wanted])
-    return data.best_rows(setup.data, SHARE)
+    starts = setup.data.episode_starts
+    ends = np.append(starts, states)[1:]
+    best_first = np.argsort(-setup.data.episode_returns, kind="stable")
+    rows = np.concatenate([np.arange(starts[e], ends[e]) for e in best_first])
+    return np.sort(rows[:wanted])
 
 
 def goal_of(part: str, config: Config, setup: Setup, known: dict[Any, Any]) -> Goal:

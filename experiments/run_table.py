@@ -67,7 +67,8 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_learning_rate": 0.03,
         "outer_steps": 8000,
     },
-    "av_pbc_best": {"objective": "av_pbc", "temperature": 0.0, "best_share": 0.3},
+    "av_pbc_best": {"objective": "av_pbc", "temperature": 0.0, "least_return": 0.33},
+    "sdw_av_pbc_best": {"objective": "av_pbc", "least_return": 0.33},
     "sdw_av_pbc_early": {"objective": "av_pbc", "early_steps": 50.0},
     "av_pbc_early_long": {
         "temperature": 0.0,

@@ -12,7 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import train_teacher
-from config import ANNEALS, BUNDLED, INITIALIZERS, TEACHERS, Config, Stage, check, recipe, stages
+from config import (
+    ANNEALS,
+    BUNDLED,
+    INITIALIZERS,
+    TEACHERS,
+    Config,
+    Stage,
+    check,
+    recipe,
+    stages,
+)
 from inputs import load_data, task_of
 from resume import Saver, once
 
@@ -46,11 +56,13 @@ from obd_jax.types import (
 class Setup(NamedTuple):
     """What a run starts from, all of it checked.
 
-    data: the states that are used, which need not be all; the normalizer is of all.
+    data:       all of them, as the normalizer is.
+    best:       the part that is distilled.
     """
 
     environment: environments.EnvironmentSpec
     data: OfflineData
+    best: OfflineData
     teacher: Teacher
     normalizer: Normalizer
     recipe: students.Recipe
@@ -165,15 +177,17 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
     outer_optimizer(config, config.outer_learning_rate)  # Refuses what it cannot take.
     environment, offline, teacher = load(config) if loaded is None else loaded
     normalizer = data.normalizer(offline.observations)
-    if config.best_share < 1:
-        offline = data.best_episodes(offline, config.best_share)
-    if config.pairs > len(offline):
+    best = offline
+    if config.least_return > 0:
+        best = data.best_episodes(offline, config.least_return)
+    if config.pairs > len(best):
         raise InvalidInputError(
-            f"--pairs must be between 1 and the data's {len(offline)} states, got {config.pairs}"
+            f"--pairs must be between 1 and the data's {len(best)} states, got {config.pairs}"
         )
     return Setup(
         environment,
         offline,
+        best,
         teacher,
         normalizer,
         student_recipe,
@@ -229,11 +243,11 @@ def make_goal(
     """
     known = {} if known is None else known
     objective = config.objective or ("pbc" if setup.teacher.value is None else "av_pbc")
-    name = ("targets", objective, config.value_scale, config.best_share)
+    name = ("targets", objective, config.value_scale, config.least_return)
     with clock("targets"):
         if name not in known:
             known[name] = distill.make_objective(
-                objective, setup.data, setup.normalizer, setup.teacher, config.value_scale
+                objective, setup.best, setup.normalizer, setup.teacher, config.value_scale
             )
     return Goal(objective, known[name], known[name].actions, None, None)
 
@@ -269,7 +283,7 @@ def surround(
             targets=distill.sdw(goal.targets, weights), weights=weights, density_card=card
         )
     if config.early_steps > 0:
-        targets = distill.early(goal.targets, setup.data.episode_steps, config.early_steps)
+        targets = distill.early(goal.targets, setup.best.episode_steps, config.early_steps)
         goal = goal._replace(targets=targets)
     if config.state_noise > 0:
         with clock("targets"):
@@ -306,14 +320,14 @@ def log_densities(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Log densities [M] of the states, and what to record of the fit, unless `known` has them."""
     settings = (
-        *(config.best_share, config.density, config.density_epochs, config.density_states),
+        *(config.least_return, config.density, config.density_epochs, config.density_states),
         config.seed,
     )
     if ("density", *settings) in known:
         return known["density", *settings]
     key = setup.keys["density"]
     estimator = density.make(config.density)
-    states = np.asarray(setup.normalizer.normalize(setup.data.observations), np.float32)
+    states = np.asarray(setup.normalizer.normalize(setup.best.observations), np.float32)
     progress = Progress("fit density, epoch")
     fitted = states
     if len(states) > config.density_states:
@@ -344,7 +358,7 @@ def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:
     """What distillation starts from: the set given, or N real pairs."""
     if setup.start is not None:
         return setup.start
-    own = distill.dbc(setup.data, setup.normalizer)
+    own = distill.dbc(setup.best, setup.normalizer)
     if config.initializer == "relabelled":
         pool = own._replace(actions=goal.actions)
     elif config.initializer == "density":

@@ -1,7 +1,7 @@
 """Offline data: by name, from files or arrays; normalisation."""
 
 from obd_jax.data.arrays import from_arrays
-from obd_jax.data.best import best_episodes, best_rows
+from obd_jax.data.best import best_episodes
 from obd_jax.data.cache import default_cache, locked, sha256
 from obd_jax.data.d4rl import default_folder
 from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
@@ -13,7 +13,6 @@ __all__ = [
     "SOURCES",
     "Part",
     "best_episodes",
-    "best_rows",
     "constant_columns",
     "default_cache",
     "default_folder",

@@ -1,4 +1,4 @@
-"""The best episodes, on episodes that are written out."""
+"""The good episodes, on episodes that are written out."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from obd_jax import data
 from obd_jax.types import InvalidInputError
 
-# Returns 3, 8, 3 and, without an end, 2; rows 0-2, 3-4, 5-7 and 8-9.
-REWARDS = np.array([1, 1, 1, 4, 4, 0, 0, 3, 2, 0], np.float32)
+# Returns 3, 8, -3 and, without an end, 4; rows 0-2, 3-4, 5-7 and 8-9.
+REWARDS = np.array([1, 1, 1, 4, 4, 0, 0, -3, 4, 0], np.float32)
 TIMEOUTS = np.array([0, 0, 1, 0, 1, 0, 0, 1, 0, 0])
 
 
@@ -23,37 +23,32 @@ def make_data(rewards=REWARDS):
 
 
 @pytest.mark.parametrize(
-    ("share", "rows"),
+    ("least", "rows", "starts", "returns"),
     {
-        "at least one": (0.01, [3]),
-        "the best": (0.2, [3, 4]),
-        "of equal ones the first, cut at its end": (0.4, [0, 1, 3, 4]),
-        "one without an end counts with what it has": (0.9, [*range(9)]),
-        "all": (1.0, [*range(10)]),
+        "the best alone": (1.0, [3, 4], [0], [8.0]),
+        "a share that one reaches exactly": (0.5, [3, 4, 8, 9], [0, 2], [8.0, 4.0]),
+        "a third": (1 / 3, [0, 1, 2, 3, 4, 8, 9], [0, 3, 5], [3.0, 8.0, 4.0]),
+        "no negative ones": (0.0, [0, 1, 2, 3, 4, 8, 9], [0, 3, 5], [3.0, 8.0, 4.0]),
     }.values(),
 )
-def test_the_episodes_with_the_highest_returns_are_taken(share, rows):
-    np.testing.assert_array_equal(data.best_rows(make_data(), share), rows)
-
-
-def test_the_best_episodes_are_data_of_their_own():
+def test_the_good_episodes_are_data_of_their_own(least, rows, starts, returns):
     whole = make_data()
-    best = data.best_episodes(whole, 0.7)
-    rows = [0, 1, 2, 3, 4, 5, 6]
+    best = data.best_episodes(whole, least)
     for name in ("observations", "actions", "rewards", "next_observations", "terminals"):
         np.testing.assert_array_equal(getattr(best, name), getattr(whole, name)[rows])
-    np.testing.assert_array_equal(best.episode_starts, [0, 3, 5])
-    np.testing.assert_array_equal(best.episode_steps, [0, 1, 2, 0, 1, 0, 1])
-    np.testing.assert_array_equal(best.episode_returns, [3.0, 8.0, 0.0])
+    np.testing.assert_array_equal(best.episode_starts, starts)
+    np.testing.assert_array_equal(best.episode_returns, returns)
+    np.testing.assert_array_equal(best.episode_steps, whole.episode_steps[rows])
     assert best.provenance == whole.provenance
 
 
-@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, np.nan])
-def test_a_share_out_of_range_is_refused(share):
-    with pytest.raises(InvalidInputError, match=r"\(0, 1\]"):
-        data.best_rows(make_data(), share)
+@pytest.mark.parametrize("least", [-0.1, 1.1, np.nan])
+def test_a_share_out_of_range_is_refused(least):
+    with pytest.raises(InvalidInputError, match=r"\[0, 1\]"):
+        data.best_episodes(make_data(), least)
 
 
-def test_data_without_rewards_have_no_best_episodes():
-    with pytest.raises(InvalidInputError, match="rewards are 0"):
-        data.best_rows(make_data(rewards=None), 0.5)
+@pytest.mark.parametrize("rewards", [None, -REWARDS * (REWARDS > 0)])
+def test_data_without_a_positive_return_have_no_good_episodes(rewards):
+    with pytest.raises(InvalidInputError, match="no share of the best"):
+        data.best_episodes(make_data(rewards), 0.5)

@@ -254,7 +254,7 @@ OPTIONS = {
     ),
     "momentum": ({"student": "mlp", "inner_momentum": 1.0}, ["momentum", "[0, 1)", "1.0"]),
     "density of no states": ({"density_states": 0}, ["--density_states", "at least 1", "got 0"]),
-    "best of nothing": ({"best_share": 0.0}, ["--best_share", "(0, 1]", "0.0"]),
+    "more than the best": ({"least_return": 1.5}, ["--least_return", "[0, 1]", "1.5"]),
     "no pass over the data": ({"density": "maf", "density_epochs": 0}, ["epochs", "0"]),
 }
 

@@ -331,19 +331,21 @@ def test_noise_on_states_and_the_linear_student_take_part(quick):
     assert losses["lazy"] > losses["plain"]  # A second loss is added.
 
 
-def test_the_best_episodes_alone_are_used_in_the_normalisation_of_all():
+def test_good_episodes_alone_are_distilled_in_the_normalisation_of_all():
     whole = setup_run.prepare(TINY)
-    best = setup_run.prepare(dataclasses.replace(TINY, best_share=0.25))
-    rows = data.best_rows(whole.data, 0.25)
-    np.testing.assert_array_equal(best.data.observations, whole.data.observations[rows])
-    np.testing.assert_array_equal(best.normalizer.mean, whole.normalizer.mean)
+    good = setup_run.prepare(dataclasses.replace(TINY, least_return=0.9))
+    expected = data.best_episodes(whole.data, 0.9)
+    assert 0 < len(expected) < len(whole.data)
+    np.testing.assert_array_equal(good.data.observations, whole.data.observations)
+    np.testing.assert_array_equal(good.best.observations, expected.observations)
+    np.testing.assert_array_equal(good.normalizer.mean, whole.normalizer.mean)
     known = {}
-    for setup, share in ((whole, 1.0), (best, 0.25)):
-        config = dataclasses.replace(TINY, best_share=share)
+    for setup, least in ((whole, 0.0), (good, 0.9)):
+        config = dataclasses.replace(TINY, least_return=least)
         goal = setup_run.make_goal(config, setup, Clock(), known)
-        assert len(goal.targets.weights) == len(goal.actions) == len(setup.data)
+        assert len(goal.targets.weights) == len(goal.actions) == len(setup.best)
         log_density, _ = setup_run.log_densities(config, setup, known)
-        assert len(log_density) == len(setup.data)
+        assert len(log_density) == len(setup.best)
 
 
 def test_narrow_students_stand_in_first(quick):
