@@ -180,6 +180,7 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
     best = offline
     if config.least_return > 0:
         best = data.best_episodes(offline, config.least_return)
+        note(f"distils {len(best):,} of {len(offline):,} states, those of good episodes")
     if config.pairs > len(best):
         raise InvalidInputError(
             f"--pairs must be between 1 and the data's {len(best)} states, got {config.pairs}"

@@ -1,7 +1,6 @@
 """The main job's runs: what ends one ends all."""
 
 import pathlib
-import signal
 import subprocess
 import sys
 
@@ -14,12 +13,14 @@ import signal, sys, time
 for number, status in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
     signal.signal(number, lambda *_, status=status: (print("saved", flush=True), sys.exit(status)))
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(200)
 """
 
 
 def start(child):
     program = (
+        # Where tests run in the background of a shell, Ctrl-C is ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r})\n"
         f"import main_job; main_job.run_child([sys.executable, '-c', {child!r}])\n"
         "print('next')"
@@ -29,8 +30,6 @@ def start(child):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Where tests run in the background of a shell, Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -42,7 +41,7 @@ def test_a_signal_ends_the_run_in_its_own_way_and_those_after_it(signals):
         subprocess.run(["kill", "-INT", "--", f"-{parent.pid}"], check=True)
     else:
         parent.terminate()
-    output, _ = parent.communicate(timeout=20)
+    output, _ = parent.communicate(timeout=200)
     assert output == "saved\n"
     assert parent.returncode == (75 if signals == "SIGTERM to the parent" else 130)
 
@@ -50,6 +49,6 @@ def test_a_signal_ends_the_run_in_its_own_way_and_those_after_it(signals):
 @pytest.mark.parametrize(("child", "status"), [("pass", 0), ("import sys; sys.exit(2)", 2)])
 def test_the_next_run_starts_only_after_a_run_without_errors(child, status):
     parent = start(child)
-    output, _ = parent.communicate(timeout=20)
+    output, _ = parent.communicate(timeout=200)
     assert parent.returncode == status
     assert output == ("next\n" if status == 0 else "")
