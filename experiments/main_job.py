@@ -33,9 +33,14 @@ def run_child(command: list[str]) -> None:
         SystemExit: with the command's exit status, if that is not 0.
     """
     child = subprocess.Popen(command)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     signal.signal(signal.SIGINT, lambda *_: None)  # A terminal sends Ctrl-C to the child as well.
-    status = child.wait()
+    try:
+        status = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if status:
         sys.exit(status if status > 0 else 128 - status)
 

@@ -183,7 +183,7 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
         note(f"distils {len(best):,} of {len(offline):,} states, those of good episodes")
     if config.pairs > len(best):
         raise InvalidInputError(
-            f"--pairs must be between 1 and the data's {len(best)} states, got {config.pairs}"
+            f"--pairs must be between 1 and the {len(best)} states distilled, got {config.pairs}"
         )
     return Setup(
         environment,

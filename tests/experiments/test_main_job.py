@@ -23,7 +23,9 @@ def start(child):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r})\n"
         f"import main_job; main_job.run_child([sys.executable, '-c', {child!r}])\n"
-        "print('next')"
+        # Between two runs the signals are the main job's own again.
+        "print('next', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,"
+        " signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program],
@@ -51,4 +53,4 @@ def test_the_next_run_starts_only_after_a_run_without_errors(child, status):
     parent = start(child)
     output, _ = parent.communicate(timeout=200)
     assert parent.returncode == status
-    assert output == ("next\n" if status == 0 else "")
+    assert output == ("next True True\n" if status == 0 else "")
