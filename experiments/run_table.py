@@ -69,6 +69,14 @@ DISTILLED: dict[str, dict[str, Any]] = {
     },
     "av_pbc_best": {"objective": "av_pbc", "temperature": 0.0, "least_return": 0.33},
     "sdw_av_pbc_best": {"objective": "av_pbc", "least_return": 0.33},
+    "av_pbc_smooth": {"objective": "av_pbc", "temperature": 0.0, "ridge": 0.01},
+    "av_pbc_best_smooth": {
+        "objective": "av_pbc",
+        "temperature": 0.0,
+        "least_return": 0.33,
+        "ridge": 0.01,
+    },
+    "sdw_av_pbc_best_smooth": {"objective": "av_pbc", "least_return": 0.33, "ridge": 0.01},
     "sdw_av_pbc_early": {"objective": "av_pbc", "early_steps": 50.0},
     "av_pbc_early_long": {
         "temperature": 0.0,
@@ -91,7 +99,11 @@ GRID: dict[str, dict[str, Any]] = {
     for temperature in TEMPERATURES
 }
 # Rows whose settings are the kernel student's alone.
-FOR_KERNELS = ("av_pbc_long", "av_pbc_early_long", *GRID)
+FOR_KERNELS = (
+    *("av_pbc_long", "av_pbc_early_long"),
+    *("av_pbc_smooth", "av_pbc_best_smooth", "sdw_av_pbc_best_smooth"),
+    *GRID,
+)
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
