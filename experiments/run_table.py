@@ -54,6 +54,8 @@ DATASETS = tuple(
     for kind in ("medium-replay", "medium", "medium-expert")
 )
 
+# Of the kernel student, where a row does not say otherwise.
+RIDGE = 1e-3
 # What distillation's rows are, as settings of a run.
 DISTILLED: dict[str, dict[str, Any]] = {
     "dbc": {"objective": "dbc", "temperature": 0.0, "state_noise": 0.0},
@@ -69,7 +71,7 @@ DISTILLED: dict[str, dict[str, Any]] = {
     },
     "av_pbc_best": {"objective": "av_pbc", "temperature": 0.0, "least_return": 0.33},
     "sdw_av_pbc_best": {"objective": "av_pbc", "least_return": 0.33},
-    "av_pbc_smooth": {"objective": "av_pbc", "temperature": 0.0, "ridge": 0.01},
+    "sdw_av_pbc_smooth": {"objective": "av_pbc", "ridge": 0.01},
     "av_pbc_best_smooth": {
         "objective": "av_pbc",
         "temperature": 0.0,
@@ -101,7 +103,7 @@ GRID: dict[str, dict[str, Any]] = {
 # Rows whose settings are the kernel student's alone.
 FOR_KERNELS = (
     *("av_pbc_long", "av_pbc_early_long"),
-    *("av_pbc_smooth", "av_pbc_best_smooth", "sdw_av_pbc_best_smooth"),
+    *("sdw_av_pbc_smooth", "av_pbc_best_smooth", "sdw_av_pbc_best_smooth"),
     *GRID,
 )
 SELECTED = ("random", "sdr")
@@ -153,7 +155,8 @@ class Cell:
         settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
-        settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
+        row = {**DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
+        settings = {"ridge": RIDGE, **settings, **row}
         if table.outer_steps is not None:
             settings = {**settings, "outer_steps": table.outer_steps}
         return Config(

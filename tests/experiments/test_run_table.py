@@ -149,3 +149,15 @@ def test_a_folder_without_cells_is_refused(tmp_path):
 def test_the_committed_document_is_that_of_the_committed_cells():
     docs = pathlib.Path(results_table.__file__).parents[1] / "docs"
     assert (docs / "results.md").read_text() == results_table.document(docs / "results")
+
+
+def test_the_rows_are_still_those_of_the_committed_cells():
+    """A default that moves must not change what a row is."""
+    folder = pathlib.Path(run_table.__file__).parents[1] / "docs/results"
+    paths = sorted(folder.glob("*/*.json"))
+    assert len(paths) > 300
+    config = run_table.TableConfig(out=str(folder))
+    for path in paths:
+        found = json.loads(path.read_text())
+        names = (found[name] for name in ("dataset", "row", "family", "seed"))
+        assert run_table.Cell(config, *names).done(), path
