@@ -105,7 +105,7 @@ class Config:
     depth: int = field(3, "Kernel and lazy MLP: hidden layers of the network behind the kernel.")
     bias_scale: float = field(0.3, "Kernel student: deviation of that network's biases.")
     length_scale: float = field(1.0, "Kernel student: divides normalised observations.")
-    ridge: float = field(1e-2, "Kernel and random features: in units of the mean diagonal.")
+    ridge: float = field(1e-3, "Kernel and random features: in units of the mean diagonal.")
     hidden_sizes: tuple[int, ...] = field(
         (256, 256, 256), "MLP student and random features: widths of the layers."
     )

@@ -162,7 +162,6 @@ def run(config: StudyConfig) -> list[pathlib.Path]:
                 data_rows=config.data_rows,
                 objective="pbc",
                 temperature=0.0,
-                ridge=1e-3,  # As all records in docs/results.
                 outer_steps=max(config.points),
                 seed=seed,
             )

@@ -54,8 +54,6 @@ DATASETS = tuple(
     for kind in ("medium-replay", "medium", "medium-expert")
 )
 
-# Of the kernel student, where a row does not say otherwise.
-RIDGE = 1e-3
 # What distillation's rows are, as settings of a run.
 DISTILLED: dict[str, dict[str, Any]] = {
     "dbc": {"objective": "dbc", "temperature": 0.0, "state_noise": 0.0},
@@ -155,8 +153,7 @@ class Cell:
         settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
-        row = {**DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
-        settings = {"ridge": RIDGE, **settings, **row}
+        settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
         if table.outer_steps is not None:
             settings = {**settings, "outer_steps": table.outer_steps}
         return Config(

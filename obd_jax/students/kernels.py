@@ -27,7 +27,7 @@ class KernelSettings(NamedTuple):
 
     depth: int | Array = 3
     bias_scale: float | Array = 0.3
-    ridge: float | Array = 1e-2
+    ridge: float | Array = 1e-3
     length_scale: float | Array = 1.0
 
 

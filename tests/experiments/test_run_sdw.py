@@ -214,7 +214,7 @@ def test_the_pairs_of_a_kernel_student_are_the_policy(finished_kernel):
         "kernel": "ntk",
         "depth": 3,
         "bias_scale": 0.3,
-        "ridge": 1e-2,
+        "ridge": 1e-3,
         "length_scale": 1.0,
     }
 
