@@ -13,7 +13,6 @@ import run_sdw
 import scoring
 import setup_run
 from config import Config, preset, stages
-from jax.experimental.compilation_cache import compilation_cache
 
 from obd_jax import artefacts, data, distill, evaluation, students
 from obd_jax.command_line import Clock
@@ -47,31 +46,6 @@ REAL = dataclasses.replace(
     students=scoring.CURVE_STUDENTS,
     episodes=scoring.CURVE_EPISODES,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_each_program_once(tmp_path_factory):
-    """Compiling is nearly all that a small run does, and runs share their programs.
-
-    One level of optimisation for all, and no program kept from other tests: a run of which some
-    programs are optimised and others not rounds differently from its repetition.
-    """
-    settings = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    jax.clear_caches()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import sys
 import pytest
 import yaml
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 SCRIPTS = sorted([*JOBS.glob("*.sh"), *JOBS.glob("*.sbatch")])
