@@ -3,6 +3,7 @@
 python experiments/results_table.py
 """
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -300,9 +301,9 @@ def document(folder: pathlib.Path) -> str:
         for kind in KINDS:
             by_set = scores.get((row, kind))
             if by_set:
-                seeds = sorted({str(seed) for each in by_set.values() for seed in each})
-                run_on = f"{', '.join(seeds)} on {len(by_set)} data sets"
-                lines.append(f"- {LABELS[row]}, {kind}: {run_on}")
+                seeds = collections.Counter(seed for each in by_set.values() for seed in each)
+                run_on = ", ".join(f"{seed} on {count}" for seed, count in sorted(seeds.items()))
+                lines.append(f"- {LABELS[row]}, {kind}: {run_on} data sets")
     lines += ["", "Cost, with the core shared with other work:", "", *minutes(found), ""]
     lines += [
         "## Share of the teacher's score",
