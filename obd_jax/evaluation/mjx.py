@@ -15,8 +15,10 @@ from obd_jax.evaluation.rollouts import Progress
 from obd_jax.evaluation.traced import traced
 from obd_jax.types import Array, InvalidInputError, Params, Policy
 
-# Steps between two looks at whether all episodes have ended, and environments at once.
-BLOCK, AT_ONCE = 100, 4096
+# Steps between two looks at whether all episodes have ended.
+BLOCK = 100
+# Environments at once: on a CPU more are slower, and a thousand may hang XLA (docs/rollouts.md).
+AT_ONCE_ON_CPU, AT_ONCE = 16, 4096
 
 
 def brax_environment(environment: EnvironmentSpec) -> Any:
@@ -37,7 +39,7 @@ def mjx_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> np.ndarray:
     """Returns of K policies in an environment of Brax, rolled out where JAX computes.
 
@@ -52,7 +54,8 @@ def mjx_returns(
         episodes: E.
         seed: of the first states.
         progress: called after every block.
-        at_once: environments that advance together at most, which bounds the memory.
+        at_once: environments that advance together at most, which bounds the memory; None: 16 on a
+            CPU, 4096 elsewhere.
 
     Returns:
         [K, E] float64 returns in the environment's units, whatever `at_once` is.
@@ -60,6 +63,8 @@ def mjx_returns(
     Raises:
         InvalidInputError: Brax or MJX is not installed.
     """
+    if at_once is None:
+        at_once = AT_ONCE_ON_CPU if jax.default_backend() == "cpu" else AT_ONCE
     keys = jax.random.split(jax.random.key(seed), (students, episodes))
     student_parts = _parts(students, at_once)
     episode_parts = _parts(episodes, max(1, at_once // student_parts.shape[1]))

@@ -90,6 +90,23 @@ def test_how_many_advance_at_once_changes_nothing(at_once):
 
 
 @pytest.mark.usefixtures("countdown")
+def test_on_a_cpu_few_advance_at_once(monkeypatch):
+    together = []
+
+    def programs(*arguments):
+        together.append(arguments[-2:])
+        return made(*arguments)
+
+    made = mjx.programs
+    with monkeypatch.context() as patch:
+        patch.setattr(mjx, "programs", programs)
+        few = roll_out(episodes=9)
+        patch.setattr(mjx.jax, "default_backend", lambda: "gpu")
+        np.testing.assert_array_equal(few, roll_out(episodes=9))
+    assert together == [(3, 5), (3, 9)]
+
+
+@pytest.mark.usefixtures("countdown")
 def test_the_seed_decides_the_episodes():
     np.testing.assert_allclose(roll_out(seed=7), lengths(7) * np.asarray(SCALES)[:, None])
 
