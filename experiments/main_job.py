@@ -6,19 +6,13 @@ A run whose folder already holds results is read, not repeated. Flags after `--`
 `run_sdw.py`, for example `-- --temperature=0`.
 """
 
-import json
 import pathlib
-import signal
-import subprocess
-import sys
 
 import numpy as np
 from absl import app, flags
-from shared_sets import PAPER, settings
+from shared_sets import PAPER, result
 
 from obd_jax.evaluation import stratified_bootstrap_interval
-
-SCRIPT = pathlib.Path(__file__).with_name("run_sdw.py")
 
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
 _OUT = flags.DEFINE_string("out", "runs/main_job", "Folder of the run folders.")
@@ -26,50 +20,18 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _SETS = flags.DEFINE_list("sets", list(PAPER), "Data sets.")
 
 
-def run_child(command: list[str]) -> None:
-    """Run a command, which is to end in its own way upon SIGTERM and Ctrl-C.
-
-    Raises:
-        SystemExit: with the command's exit status, if that is not 0.
-    """
-    child = subprocess.Popen(command)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    signal.signal(signal.SIGINT, lambda *_: None)  # A terminal sends Ctrl-C to the child as well.
-    try:
-        status = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if status:
-        sys.exit(status if status > 0 else 128 - status)
-
-
-def result(name: str, seed: str, options: list[str]) -> dict:
-    """Results of one run, made now unless they exist."""
-    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
-    path = folder / "results.json"
-    if not path.exists():
-        command = [
-            sys.executable,
-            str(SCRIPT),
-            *(f"--{flag}={value}" for flag, value in settings(name, _DATA.value).items()),
-            f"--seed={seed}",
-            f"--out={folder}",
-            *options,
-        ]
-        run_child(command)
-    return json.loads(path.read_text())
-
-
 def main(arguments: list[str]) -> None:
     """Entry point."""
+    out = pathlib.Path(_OUT.value)
     print(
         f"{'data (rollouts of Cal-QL)':<26}{'synthetic':>10}  {'per seed':<22}{'95% interval':>16}"
         f"{'minutes':>9}{'random':>8}{'data':>7}{'teacher':>9}{'paper':>7}"
     )
     for name in _SETS.value:
-        results = [result(name, seed, arguments[1:]) for seed in _SEEDS.value]
+        results = [
+            result(name, _DATA.value, seed, out / f"{name}-{seed}", arguments[1:])
+            for seed in _SEEDS.value
+        ]
         rows = [each["returns"] for each in results]
         students = np.array([row["synthetic"]["per_student"] for row in rows])
         # Strata are the seeds' sets: students are resampled within their own set; where a set

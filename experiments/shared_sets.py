@@ -1,6 +1,10 @@
-"""The three shared rollout sets: where they are, and what the paper reports on D4RL."""
+"""The three shared rollout sets: where they are, what the paper has on D4RL, and runs on them."""
 
+import json
 import pathlib
+import signal
+import subprocess
+import sys
 from typing import Any
 
 # Data set -> normalised return of SDW in Lei et al. (2025) on the D4RL set of that name.
@@ -17,3 +21,35 @@ def settings(name: str, folder: str) -> dict[str, Any]:
         "teacher_stats": str(data / "d4rl_stats.json"),
         "teacher_stats_key": f"{name}-v2",
     }
+
+
+def result(
+    name: str, folder: str, seed: str, out: pathlib.Path, options: list[str]
+) -> dict[str, Any]:
+    """Results of `run_sdw.py` on a set of a folder, made now unless they are in `out`."""
+    path = out / "results.json"
+    if not path.exists():
+        script = pathlib.Path(__file__).with_name("run_sdw.py")
+        given = {**settings(name, folder), "seed": seed, "out": out}
+        chosen = [f"--{flag}={value}" for flag, value in given.items()]
+        run_child([sys.executable, str(script), *chosen, *options])
+    return json.loads(path.read_text())
+
+
+def run_child(command: list[str]) -> None:
+    """Run a command, which is to end in its own way upon SIGTERM and Ctrl-C.
+
+    Raises:
+        SystemExit: with the command's exit status, if that is not 0.
+    """
+    child = subprocess.Popen(command)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    signal.signal(signal.SIGINT, lambda *_: None)  # A terminal sends Ctrl-C to the child as well.
+    try:
+        status = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if status:
+        sys.exit(status if status > 0 else 128 - status)

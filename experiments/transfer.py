@@ -2,21 +2,20 @@
 
     python experiments/transfer.py --out=runs/transfer --seeds=0,1,2
 
-A set or a score whose file is there is read, not made again.
+A set or a score whose file is there is read, not made again. Flags after `--` go to `run_sdw.py`
+and change how sets are made.
 """
 
 import json
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import evaluate_synthetic
 import numpy as np
 from absl import app, flags
-from shared_sets import settings
+from shared_sets import result
 
-SCRIPT = pathlib.Path(__file__).with_name("run_sdw.py")
+OPTIONS = ["--config=transfer", "--curve_points=0"]
 WIDE = (1024, 1024, 1024)
 ADAM = {"inner_optimizer": "adam", "inner_learning_rate": 1e-3, "inner_steps": 500}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -42,22 +41,6 @@ _EPISODES = flags.DEFINE_integer("episodes", 20, "E, episodes of each student.")
 _KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from the first.")
 
 
-def distilled(name: str, seed: str) -> tuple[pathlib.Path, float]:
-    """Folder of a set, made unless it exists, and the minutes of distillation."""
-    folder = pathlib.Path(_OUT.value) / f"{name}-{seed}"
-    if not (folder / "results.json").exists():
-        given = {
-            **settings(name, _DATA.value),
-            "config": "transfer",
-            "seed": seed,
-            "curve_points": 0,
-            "out": folder,
-        }
-        options = [f"--{flag}={value}" for flag, value in given.items()]
-        subprocess.run([sys.executable, str(SCRIPT), *options], check=True)
-    return folder, json.loads((folder / "results.json").read_text())["seconds"]["distil"] / 60
-
-
 def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
     """Results of students of a kind on a set, scored now unless they are."""
     slug = "".join(c if c.isalnum() else "-" for c in kind)
@@ -68,17 +51,21 @@ def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
     return json.loads(out.read_text())
 
 
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
     """Entry point."""
     for name in _SETS.value:
-        sets = [distilled(name, seed) for seed in _SEEDS.value]
-        minutes = max(minutes for _, minutes in sets)
+        folders = [pathlib.Path(_OUT.value) / f"{name}-{seed}" for seed in _SEEDS.value]
+        results = [
+            result(name, _DATA.value, seed, folder, [*OPTIONS, *arguments[1:]])
+            for seed, folder in zip(_SEEDS.value, folders, strict=True)
+        ]
+        minutes = max(each["seconds"]["distil"] for each in results) / 60
         lines = [
             f"\n{name}: sets of seeds {', '.join(_SEEDS.value)}, at most {minutes:.1f} minutes",
             f"{'students':<34}{'return':>8}  {'per seed':<20}{'worst student':>14}",
         ]
         for kind in list(STUDENTS)[: _KINDS.value]:
-            rows = [scored(folder, kind)["returns"]["synthetic"] for folder, _ in sets]
+            rows = [scored(folder, kind)["returns"]["synthetic"] for folder in folders]
             means = [row["mean"] for row in rows]
             worst = min(min(row["per_student"]) for row in rows)
             per_seed = " ".join(f"{mean:.1f}" for mean in means)

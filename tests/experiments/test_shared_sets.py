@@ -1,4 +1,4 @@
-"""The main job's runs: what ends one ends all."""
+"""Runs on the shared sets: what ends one ends all."""
 
 import pathlib
 import subprocess
@@ -22,8 +22,8 @@ def start(child):
         # Where tests run in the background of a shell, Ctrl-C is ignored.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r})\n"
-        f"import main_job; main_job.run_child([sys.executable, '-c', {child!r}])\n"
-        # Between two runs the signals are the main job's own again.
+        f"import shared_sets; shared_sets.run_child([sys.executable, '-c', {child!r}])\n"
+        # Between two runs the signals are the parent's own again.
         "print('next', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,"
         " signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     )
