@@ -125,6 +125,15 @@ def test_other_errors_keep_their_traceback():
     assert "a bug" in done.stderr
 
 
+@pytest.fixture
+def heard():
+    """Where tests run in the background of a shell, Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [("SIGTERM", 75, "stopped by SIGTERM\n"), ("SIGINT", 130, "interrupted\n")],
@@ -157,6 +166,7 @@ def test_a_signal_waits_for_the_end_of_a_block(number, raised):
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_signal_has_its_effect_at_once():
     with pytest.raises(KeyboardInterrupt):
         signalled_twice(signal.SIGTERM, signal.SIGINT)
@@ -247,7 +257,8 @@ def compiling(tmp_path):
             [sys.executable, str(script)], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+        # On a busy machine the sum after it may be slow enough to be kept too.
+        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("jit_slow*-cache")}
         return done.stdout, kept, done.stderr
 
     return run
@@ -260,7 +271,7 @@ def test_compiled_programs_are_kept_for_the_next_process(compiling):
     first, again = compiling(), compiling()
     assert first[:2] == again[:2]
     assert (HIT in first[2], HIT in again[2]) == (False, True)
-    assert any(name.startswith("jit_slow") for name in first[1])
+    assert len(first[1]) == 1
 
 
 def test_what_a_killed_process_left_half_written_is_compiled_again(compiling, tmp_path):
