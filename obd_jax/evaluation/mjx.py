@@ -17,7 +17,7 @@ from obd_jax.types import Array, InvalidInputError, Params, Policy
 
 # Steps between two looks at whether all episodes have ended.
 BLOCK = 100
-# Environments at once: on a CPU more are slower, and a thousand may hang XLA (docs/rollouts.md).
+# Environments at once: on a CPU 256 are slower, and a thousand may hang XLA (docs/rollouts.md).
 AT_ONCE_ON_CPU, AT_ONCE = 16, 4096
 
 
