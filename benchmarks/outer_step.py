@@ -35,10 +35,10 @@ _SECONDS = flags.DEFINE_boolean("seconds", False, "The first case's seconds and 
 _PAIRS = flags.DEFINE_multi_integer("pairs", [256], "N, synthetic pairs.")
 _OBSERVATIONS = flags.DEFINE_integer("observations", 17, "D, observation size.")
 _ACTIONS = flags.DEFINE_integer("actions", 6, "A, action size.")
-_WIDTH = flags.DEFINE_integer("width", 256, "Width of the student's three hidden layers.")
+_WIDTH = flags.DEFINE_multi_integer("width", [256], "Width of the student's three hidden layers.")
 _INNER_STEPS = flags.DEFINE_multi_integer("inner_steps", [100], "T, training steps of a student.")
 _MOMENTUM = flags.DEFINE_float("momentum", 0.0, "Momentum of the students' SGD.")
-_BATCH = flags.DEFINE_integer("batch_size", 2560, "B, real states per outer step.")
+_BATCH = flags.DEFINE_multi_integer("batch_size", [2560], "B, real states per outer step.")
 _META = flags.DEFINE_multi_enum(
     "meta_gradient", ["reverse"], students.TRAINERS, "How it goes through training."
 )
@@ -73,9 +73,11 @@ def matmul_rate(repeats: int, size: int = 256, length: int = 500) -> float:
     return 2 * size**3 * length / seconds(lambda: compiled(left, right), repeats)
 
 
-def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
+def measure(
+    meta_gradient: str, n: int, inner_steps: int, width: int, batch_size: int
+) -> dict[str, Any]:
     """Time one outer step."""
-    d, a, width = _OBSERVATIONS.value, _ACTIONS.value, _WIDTH.value
+    d, a = _OBSERVATIONS.value, _ACTIONS.value
     student = students.mlp(
         a,
         hidden_sizes=(width,) * 3,
@@ -89,9 +91,9 @@ def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
         jax.random.normal(keys[0], (n, d)), jax.random.uniform(keys[1], (n, a), minval=-1.0)
     )
     batch = Targets(
-        jax.random.normal(keys[2], (_BATCH.value, d)),
-        jax.random.uniform(keys[3], (_BATCH.value, a), minval=-1.0),
-        jnp.ones(_BATCH.value),
+        jax.random.normal(keys[2], (batch_size, d)),
+        jax.random.uniform(keys[3], (batch_size, a), minval=-1.0),
+        jnp.ones(batch_size),
     )
     state = distiller.init(keys[4], synthetic)
     start = time.perf_counter()
@@ -109,6 +111,8 @@ def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
         "meta_gradient": meta_gradient,
         "pairs": n,
         "inner_steps": inner_steps,
+        "width": width,
+        "batch_size": batch_size,
         "seconds": step_seconds,
         "flops": flops,
         "flops_per_second": flops / step_seconds,
@@ -117,6 +121,17 @@ def measure(meta_gradient: str, n: int, inner_steps: int) -> dict[str, Any]:
         "temp_bytes": getattr(compiled.memory_analysis(), "temp_size_in_bytes", None),
         "compile_seconds": compile_seconds,
     }
+
+
+def growth(axis: str, results: list[dict[str, Any]]) -> str:
+    """How seconds grow along an axis: a line, and a power, each by least squares."""
+    x, y = (np.array([result[key] for result in results]) for key in (axis, "seconds"))
+    # Relative errors count, so that the smallest case is fitted as well as the largest.
+    slope, base = np.polyfit(x, y, 1, w=1 / y)
+    worst = np.max(np.abs((base + slope * x) / y - 1))
+    power = np.polyfit(np.log(x), np.log(y), 1)[0]
+    line = f"{base:.3g} + {slope:.3g} x {axis}, within {worst:.0%}"
+    return f"seconds: {line}; as a power, {axis}^{power:.2f}"
 
 
 def beside_released(folder: str) -> None:
@@ -144,13 +159,20 @@ def main(_) -> None:
     if _RELEASED.value is not None:
         beside_released(_RELEASED.value)
         return
+    axes = {
+        "meta_gradient": _META.value,
+        "pairs": _PAIRS.value,
+        "inner_steps": _INNER_STEPS.value,
+        "width": _WIDTH.value,
+        "batch_size": _BATCH.value,
+    }
     if _SECONDS.value:
-        result = measure(_META.value[0], _PAIRS.value[0], _INNER_STEPS.value[0])
-        print(result["seconds"])
+        print(measure(*(values[0] for values in axes.values()))["seconds"])
         return
-    cases = itertools.product(_META.value, _PAIRS.value, _INNER_STEPS.value)
-    for number, case in enumerate(cases):
+    results = []
+    for number, case in enumerate(itertools.product(*axes.values())):
         result = measure(*case)
+        results.append(result)
         if _JSON.value:
             print(json.dumps(result), flush=True)
             continue
@@ -158,6 +180,9 @@ def main(_) -> None:
             print(f"| {' | '.join(result)} |\n|{'---|' * len(result)}")
         cells = [f"{x:.3g}" if isinstance(x, float) else f"{x}" for x in result.values()]
         print(f"| {' | '.join(cells)} |", flush=True)
+    varied = [name for name, values in axes.items() if len(values) > 1]
+    if not _JSON.value and len(varied) == 1 and len(results) > 2 and varied != ["meta_gradient"]:
+        print(growth(varied[0], results))
 
 
 if __name__ == "__main__":

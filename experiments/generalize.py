@@ -13,6 +13,7 @@ from typing import Any
 import evaluate_synthetic
 import numpy as np
 
+from obd_jax import evaluation
 from obd_jax.command_line import config_from_flags, define_flags, field, note, run_main
 from obd_jax.types import InvalidInputError
 
@@ -64,7 +65,7 @@ class Config:
 
     sets: str | None = field(None, "Folders of distilled sets, separated by commas. Required.")
     scores: str = field("docs/results/generalization.jsonl", "File of the scores so far.")
-    students: str = field(",".join(STUDENTS), "Kinds, separated by semicolons.")
+    students: str = field(";".join(STUDENTS), "Kinds, separated by semicolons.")
 
 
 def scored(folder: pathlib.Path, kind: str, path: pathlib.Path) -> dict[str, Any]:
@@ -84,9 +85,7 @@ def scored(folder: pathlib.Path, kind: str, path: pathlib.Path) -> dict[str, Any
         found = {"per_student": results["returns"]["synthetic"]["per_student"]}
         found["provenance"] = results["provenance"]
         found["student"] = results["student"]
-    except InvalidInputError as error:  # A student whose training diverges is a finding.
-        if "is not finite" not in str(error):
-            raise
+    except evaluation.NotFiniteError as error:  # A student whose training diverges is a finding.
         found = {"per_student": [], "error": str(error)}
     record = {"set": name, "students": kind, **found}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +102,7 @@ def run(config: Config) -> str:
     for folder in folders:
         if not (folder / "distilled.npz").exists():
             raise InvalidInputError(f"{folder} holds no distilled.npz")
-    kinds = [*STUDENTS] if config.students == Config.students else config.students.split(";")
+    kinds = config.students.split(";")
     for kind in kinds:
         if kind not in STUDENTS:
             raise InvalidInputError(f"unknown students {kind!r}; known: {'; '.join(STUDENTS)}")

@@ -9,6 +9,7 @@ repeated.
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,7 +63,9 @@ def main() -> None:
     curves = {}
     for name in flags.FLAGS.sets:
         print(f"\n{name}\n{'pairs':>6}{'return':>8}{'worst':>7}  {'per seed':<22}{'seconds':>8}")
-        teacher = score_teacher(prepare(changed(base, name, {}))).mean()
+        setup = prepare(changed(base, name, {}))
+        with jax.default_matmul_precision(base.precision):
+            teacher = score_teacher(setup).mean()
         returns = np.zeros((len(sizes), len(flags.FLAGS.seeds)))
         for i, size in enumerate(sizes):
             results = [

@@ -65,6 +65,9 @@ def members_of(config: Config, seeds: list[int], temperatures: list[float]) -> l
         raise InvalidInputError("a population has no --budget_minutes; give --outer_steps")
     if config.start is not None:
         raise InvalidInputError("a population has no --start")
+    for name, values in (("seeds", seeds), ("temperatures", temperatures)):
+        if len({*values}) < len(values):
+            raise InvalidInputError(f"--{name} must differ from each other, got {values}")
     members = [
         dataclasses.replace(config, seed=seed, temperature=temperature)
         for seed, temperature in itertools.product(seeds, temperatures)
@@ -99,8 +102,9 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
     writes = jax.process_index() == 0
     settings = {
         **dataclasses.asdict(first),
-        "seeds": sorted({member.seed for member in members}),
-        "temperatures": sorted({member.temperature for member in members}),
+        # In their order, which is that of the states in checkpoints.
+        "seeds": [*dict.fromkeys(member.seed for member in members)],
+        "temperatures": [*dict.fromkeys(member.temperature for member in members)],
     }
     if writes:
         artefacts.refuse_unusable(out, settings, FREE)
@@ -126,6 +130,8 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
         goals = make_goals(members, setup, clock)
         states, last = distil(members, setup, goals, mesh, folder)
         clock.seconds["distil"] = last["seconds"]
+        if folder is not None:
+            save_members(members, setup, goals, states.synthetic, out / "sets")
         with clock("evaluate"):
             returns = score_members(members, setup, states.synthetic)
         results = {
@@ -137,9 +143,9 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
                     "temperature": member.temperature,
                     "loss": last["loss"][i],
                     "skipped": last["skipped"][i],
-                    "returns": {"synthetic": evaluation.summarize(returns[i])},
+                    "returns": {"synthetic": None if own is None else evaluation.summarize(own)},
                 }
-                for i, member in enumerate(members)
+                for i, (member, own) in enumerate(zip(members, returns, strict=True))
             ],
             "unit": setup.environment.unit,
             "seconds": clock.seconds,
@@ -149,14 +155,6 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
             **card_of(first, setup, goals[0]),
         }
         if folder is not None:
-            for i, (member, goal) in enumerate(zip(members, goals, strict=True)):
-                synthetic = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), states.synthetic)
-                own = artefacts.DistilledSet(
-                    synthetic, setup.normalizer, card_of(member, setup, goal)
-                )
-                place = out / "sets" / name_of(member)
-                place.mkdir(parents=True, exist_ok=True)
-                artefacts.save(place, own)
             folder.finish(results)
             print(summary(results, out))
     return results
@@ -215,15 +213,12 @@ def distil(
             folder.cut_metrics(place["before"]["step"] + place["own"]["step"] if found else -1)
 
         def report(states: distill.DistillerState, record: dict[str, Any]) -> None:
-            place["own"] = {
-                name: value.tolist() if isinstance(value, np.ndarray) else value
-                for name, value in record.items()
-            }
+            place["own"] = {name: plain(value) for name, value in record.items()}
             shown = total_record(place)
             if folder is not None:
                 folder.add_metrics(shown)
-                losses = shown["loss"]
-                note_losses = f"losses {min(losses):.4f} to {max(losses):.4f}"
+                known = [loss for loss in shown["loss"] if loss is not None]
+                note_losses = f"losses {min(known):.4f} to {max(known):.4f}" if known else "no loss"
                 progress(shown["step"], total, note=note_losses)
             keeper(shown["step"], states, place)
 
@@ -252,6 +247,25 @@ def distil(
                 return states, total_record(place)
             sets, states = states.synthetic, None
             place.update(stage=number + 1, before=total_record(place), own=None)
+
+
+def plain(value: Any) -> Any:
+    """Numbers as JSON has them; None for the loss of a member all of whose steps were skipped."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return [number if np.isfinite(number) else None for number in value.tolist()]
+
+
+def save_members(
+    members: list[Config], setup: Setup, goals: list[Goal], sets: SyntheticData, folder: Any
+) -> None:
+    """Write every member's set into a folder of its own."""
+    for i, (member, goal) in enumerate(zip(members, goals, strict=True)):
+        synthetic = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), sets)
+        place = folder / name_of(member)
+        place.mkdir(parents=True, exist_ok=True)
+        card = card_of(member, setup, goal)
+        artefacts.save(place, artefacts.DistilledSet(synthetic, setup.normalizer, card))
 
 
 def total_record(place: dict[str, Any]) -> dict[str, Any]:
@@ -356,8 +370,13 @@ def _same(made: distill.Distiller, _: Any) -> distill.Distiller:
     return made
 
 
-def score_members(members: list[Config], setup: Setup, sets: SyntheticData) -> np.ndarray:
-    """Returns [P, K, E]; every process scores its share of the members."""
+def score_members(
+    members: list[Config], setup: Setup, sets: SyntheticData
+) -> list[np.ndarray | None]:
+    """Returns [K, E] of each member, None where its student diverges.
+
+    Every process scores its share of the members.
+    """
     first = members[0]
     shape = (first.students, first.episodes)
     if setup.student.deterministic:
@@ -366,10 +385,14 @@ def score_members(members: list[Config], setup: Setup, sets: SyntheticData) -> n
     for i in range(jax.process_index(), len(members), jax.process_count()):
         own = setup._replace(keys=split_seed(members[i].seed))
         synthetic = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), sets)
-        found[i] = score(
-            own, name_of(members[i]), synthetic, first.students, first.episodes, FINAL_SEED
-        )
-    return distill.sum_over_processes(found)
+        try:
+            found[i] = score(
+                own, name_of(members[i]), synthetic, first.students, first.episodes, FINAL_SEED
+            )
+        except evaluation.NotFiniteError as error:
+            note(f"{name_of(members[i])}: {error}")
+            found[i] = np.nan
+    return [None if np.isnan(own).any() else own for own in distill.sum_over_processes(found)]
 
 
 def card_of(member: Config, setup: Setup, goal: Goal) -> dict[str, Any]:
@@ -393,11 +416,11 @@ def summary(results: dict[str, Any], out: pathlib.Path) -> str:
     """What ends a run: a line for each member, and where everything went."""
     lines = [f"{'member':<28}{'return':>8}{'95% interval':>20}{'loss':>10}"]
     for member in results["members"]:
-        row = member["returns"]["synthetic"]
-        interval = "[{:.1f}, {:.1f}]".format(*row["ci95"])
-        lines.append(
-            f"{member['name']:<28}{row['mean']:>8.1f}{interval:>20}{member['loss']:>10.4f}"
-        )
+        row, loss = member["returns"]["synthetic"], member["loss"]
+        mean = "diverged" if row is None else f"{row['mean']:.1f}"
+        interval = "" if row is None else "[{:.1f}, {:.1f}]".format(*row["ci95"])
+        shown_loss = "" if loss is None else f"{loss:.4f}"
+        lines.append(f"{member['name']:<28}{mean:>8}{interval:>20}{shown_loss:>10}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     lines += [
         f"teacher: {results['returns']['teacher']['mean']:.1f}",

@@ -32,7 +32,7 @@ def run(config: Config) -> dict[str, Any]:
 
     Raises:
         InvalidInputError: the input cannot be used; nothing has been written.
-        distill.DivergedError: a loss or gradient was not finite; the last good set is kept.
+        distill.DivergedError: a loss, gradient or set was not finite; the last good set is kept.
         KeyboardInterrupt: a signal ended the run; it can go on.
     """
     check(config)  # Before JAX is told the precision.
@@ -101,7 +101,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
             try:
                 state, last = distil(config, setup, goal, synthetic, saver, curve)
             except distill.DivergedError as error:
-                note(f"the last good set is in {keep(error.state.synthetic)}")
+                note(f"the last good set is in {keep(error.synthetic)}")
                 raise
         path = keep(state.synthetic)
         clock.seconds["distil"] = last["seconds"]

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from config import PAPER_STUDENT, Config, preset
+from config import FREE, PAPER_STUDENT, Config, preset
 from resume import saving
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
@@ -292,20 +292,23 @@ def distilled(
     progress = Progress("distil, step")
     total = sum(config.narrow_steps) + config.outer_steps
     form = form_of_state(config, setup, synthetic)
-    with (
-        artefacts.alone(cell.set_folder),
-        saving(cell.set_folder, "distil", form, config.checkpoint_minutes) as saver,
-    ):
-        state, last = distil(
-            config,
-            setup,
-            goal,
-            synthetic,
-            saver,
-            lambda _, record: progress(
-                record["step"], total, record["eta_seconds"], f"loss {record['loss']:.4f}"
-            ),
-        )
+    inputs = {
+        "SHA-256 of the data": setup.data.provenance.sha256,
+        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
+    }
+    with artefacts.alone(cell.set_folder):
+        artefacts.pin(cell.set_folder, dataclasses.asdict(config), inputs, FREE)
+        with saving(cell.set_folder, "distil", form, config.checkpoint_minutes) as saver:
+            state, last = distil(
+                config,
+                setup,
+                goal,
+                synthetic,
+                saver,
+                lambda _, record: progress(
+                    record["step"], total, record["eta_seconds"], f"loss {record['loss']:.4f}"
+                ),
+            )
     clock.seconds["distil"] = last["seconds"]
     card = {
         "provenance": {

@@ -17,17 +17,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 from config import Config, check
 from scoring import CURVE_SEED, score
 from setup_run import Loaded, distil, initial_set, load, make_goal, prepare, surround
+from sweep import PLACES, base_config
 
 from obd_jax import distill, environments, evaluation
 from obd_jax.command_line import (
     Clock,
     Progress,
-    config_from_flags,
     define_flags,
     note,
     run_main,
@@ -78,6 +79,14 @@ def draw(space: dict[str, tuple[Any, ...]], count: int, seed: int) -> list[dict[
     return found
 
 
+def changed_from_defaults(config: Config) -> dict[str, Any]:
+    """Settings that hold for every candidate and are not the kernel student's defaults."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))
+    defaults = json.loads(json.dumps(dataclasses.asdict(Config())))
+    own = (*PLACES, "dataset", "seed")
+    return {k: v for k, v in plain.items() if k not in own and v != defaults[k]}
+
+
 class Task:
     """A data set with its teacher's return, loaded once."""
 
@@ -86,18 +95,24 @@ class Task:
         self.loaded: Loaded = load(self.config)
         self.known: dict[Any, Any] = {}
         environment, _, teacher = self.loaded
-        returns = evaluation.score_policies(
-            lambda _, observations: teacher.act(observations),
-            np.zeros(1),
-            environment,
-            students=1,
-            episodes=EPISODES,
-            seed=CURVE_SEED,
-        )
+        with jax.default_matmul_precision(config.precision):
+            returns = evaluation.score_policies(
+                lambda _, observations: teacher.act(observations),
+                np.zeros(1),
+                environment,
+                students=1,
+                episodes=EPISODES,
+                seed=CURVE_SEED,
+            )
         self.teacher = float(returns.mean())
 
     def trial(self, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Distil with some settings for some seconds: the return, loss and steps."""
+        with jax.default_matmul_precision(self.config.precision):
+            return self.try_precisely(settings, seconds)
+
+    def try_precisely(self, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The trial, in the precision that is set."""
         config = dataclasses.replace(
             self.config, **settings, budget_minutes=seconds / 60, outer_steps=10**6
         )
@@ -107,7 +122,7 @@ class Task:
         try:
             state, last = distil(config, setup, goal, initial_set(config, setup, goal))
             returns = score(setup, "trial", state.synthetic, 1, EPISODES, CURVE_SEED)
-        except (distill.DivergedError, InvalidInputError) as error:
+        except (distill.DivergedError, FloatingPointError) as error:
             note(f"diverged: {error}")
             return {"return": 0.0, "share": 0.0, "loss": None, "steps": 0}
         mean = float(returns.mean())
@@ -142,6 +157,7 @@ def run(
     left = draw(SPACES[config.student], count, config.seed)
     for candidate in left:
         check(dataclasses.replace(config, **candidate))
+    base = changed_from_defaults(config)
     kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks: dict[str, Task] = {}
@@ -155,8 +171,9 @@ def run(
             "seed": seed,
             "seconds": budget,
             "teacher": tasks[dataset].teacher,
+            "base": base,
         }
-        found = next((k["result"] for k in kept if k["cell"] == cell), None)
+        found = next((k["result"] for k in kept if {"base": {}, **k["cell"]} == cell), None)
         if found is None:
             found = tasks[dataset].trial({**candidate, "seed": seed}, budget)
             with path.open("a") as file:
@@ -191,7 +208,7 @@ def run(
 def main() -> None:
     """Entry point."""
     run(
-        config_from_flags(Config, {}),
+        base_config(),
         flags.FLAGS.datasets,
         [float(value) for value in flags.FLAGS.seconds],
         flags.FLAGS.candidates,

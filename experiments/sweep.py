@@ -15,6 +15,7 @@ import sys
 import typing
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 from config import FREE, Config, preset
@@ -39,6 +40,12 @@ def cell_of(config: Config, sets_name: str) -> dict[str, Any]:
 
 def run_cell(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """Distil as configured and score the set; begun in a folder, it goes on there."""
+    with jax.default_matmul_precision(config.precision):
+        return run_precisely(config, folder)
+
+
+def run_precisely(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """The cell, in the precision that is set."""
     clock = Clock()
     setup = prepare(config)
     goal = surround(config, setup, make_goal(config, setup, clock), clock, folder)

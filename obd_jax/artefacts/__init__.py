@@ -8,6 +8,7 @@ from obd_jax.artefacts.run_folder import (
     RunFolder,
     alone,
     check_same,
+    pin,
     refuse_unusable,
     write_json,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "check_writers",
     "draw_curve",
     "load",
+    "pin",
     "refuse_unusable",
     "save",
     "software",

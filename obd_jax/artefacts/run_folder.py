@@ -94,6 +94,31 @@ def check_same(
         raise InvalidInputError("; ".join(differences))
 
 
+def pin(
+    folder: pathlib.Path,
+    config: dict[str, Any],
+    inputs: dict[str, Any],
+    free: Sequence[str] = (),
+) -> None:
+    """Note in a folder what the work in it depends on, or compare that with what is noted there.
+
+    Args:
+        folder: one has it `alone`.
+        config: kept as `config.json`.
+        inputs: beside the configuration: name -> hash; kept as long as the checkpoints.
+        free: settings that may differ.
+
+    Raises:
+        InvalidInputError: something differs; each is named.
+    """
+    kept = f"{CHECKPOINTS}/inputs.json"
+    check_same(folder, "config.json", config, free)
+    check_same(folder, kept, inputs, prefix="")
+    for name, content in ((kept, inputs), ("config.json", config)):
+        if not (folder / name).exists():
+            write_json(folder / name, content)
+
+
 def refuse_unusable(
     path: pathlib.Path, config: dict[str, Any], free: Sequence[str] = ("out",)
 ) -> None:
@@ -136,7 +161,7 @@ def _refuse_content(path: pathlib.Path, config: dict[str, Any], free: Sequence[s
 
 
 class RunFolder:
-    """Writer of a run's files, alone in its folder; all but the metrics appear whole or not at all.
+    """Writer of a run's files, alone in its folder; configuration and results appear whole or not.
 
     A context; when it ends, another process may go on in the folder.
     """
@@ -170,12 +195,8 @@ class RunFolder:
         with contextlib.ExitStack() as stack:
             stack.enter_context(alone(path))
             _refuse_content(path, config, free)  # Another process may have been quicker.
-            kept = f"{CHECKPOINTS}/inputs.json"
-            check_same(path, kept, inputs, prefix="")
             try:
-                for name, content in ((kept, inputs), ("config.json", config)):
-                    if not (path / name).exists():
-                        write_json(path / name, content)
+                pin(path, config, inputs, free)
                 self._metrics = stack.enter_context((path / "metrics.jsonl").open("a"))
             except OSError as error:
                 raise InvalidInputError(f"run folder {path} cannot be written: {error}") from error

@@ -36,9 +36,9 @@ class Distiller(NamedTuple):
 
     init:   (key, synthetic) -> state.
     update: (state, batch of targets, step_scale=1.0) -> (state, metrics): one outer step,
-        its size multiplied by step_scale (the annealing factor). A step whose loss or gradient
-        is not finite leaves the synthetic set and the optimiser alone and says so in
-        `metrics["finite"]`.
+        its size multiplied by step_scale (the annealing factor). A step whose loss, gradient
+        or next set is not finite leaves the synthetic set and the optimiser alone and says so
+        in `metrics["finite"]`.
     advice: what to change when a step is not finite.
     """
 
@@ -119,13 +119,15 @@ def distiller(
 
         value, gradient = jax.value_and_grad(outer_loss)(state.coordinates)
         gradient_norm = optax.tree.norm(gradient)
-        finite = jnp.isfinite(value) & jnp.isfinite(gradient_norm)
 
         updates, optimizer_state = optimizer.update(
             gradient, state.optimizer_state, state.coordinates
         )
         updates = jax.tree.map(lambda u: step_scale * u, updates)
         coordinates = project(optax.apply_updates(state.coordinates, updates))
+        finite = jnp.isfinite(value) & jnp.isfinite(gradient_norm)
+        for array in coordinates:
+            finite &= jnp.isfinite(array).all()
         coordinates, optimizer_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
             (coordinates, optimizer_state),

@@ -19,11 +19,14 @@ Callback = Callable[[DistillerState, dict[str, Any]], None]
 
 
 class DivergedError(RuntimeError):
-    """Loss or gradient stopped being finite; `state` holds the last good synthetic set."""
+    """A loss, gradient or set was not finite; `synthetic` is the last set with a finite loss.
 
-    def __init__(self, message: str, state: DistillerState):
+    If there was none since `train` was called, it is the one that it began with.
+    """
+
+    def __init__(self, message: str, synthetic: SyntheticData):
         super().__init__(message)
-        self.state = state
+        self.synthetic = synthetic
 
 
 def sample(key: Key, targets: Targets, size: int) -> Targets:
@@ -90,7 +93,7 @@ def train(
         InvalidInputError: steps, batch_size or budget_seconds not positive, or a batch that the
             devices cannot share equally, or a budget over several processes, or more steps done
             than asked for.
-        DivergedError: a loss or gradient was not finite.
+        DivergedError: a loss, gradient or set was not finite.
     """
     for name, value in (
         ("steps", steps),
@@ -120,31 +123,37 @@ def train(
         return state, []
     if mesh is not None:
         state, targets = place((state, targets), on_all(mesh))
+    good = state.synthetic
 
-    def block(state: DistillerState, targets: Targets, step_scales: Array, count: Array):
+    def block(state, good: SyntheticData, targets: Targets, step_scales: Array, count: Array):
         """At most `count` steps, fewer when one is not finite; metrics [steps_per_call]."""
 
         def go_on(carry):
-            done, _, metrics = carry
+            done, _, _, metrics = carry
             return (done < count) & metrics["finite"].all()
 
         def step(carry):
-            done, state, metrics = carry
+            done, state, good, metrics = carry
+            before = state.synthetic
             batch = sample(jax.random.fold_in(batch_key, state.step), targets, batch_size)
             if mesh is not None:
                 batch = jax.lax.with_sharding_constraint(batch, shared_out(mesh))
             state, latest = distiller.update(state, batch, step_scales[done])
+            good = jax.tree.map(
+                lambda new, old: jnp.where(latest["finite"], new, old), before, good
+            )
             metrics = jax.tree.map(lambda row, value: row.at[done].set(value), metrics, latest)
-            return done + 1, state, metrics
+            return done + 1, state, good, metrics
 
         metrics = {
             "loss": jnp.zeros(steps_per_call),
             "gradient_norm": jnp.zeros(steps_per_call),
             "finite": jnp.ones(steps_per_call, bool),
         }
-        return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, metrics))
+        return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, good, metrics))
 
-    compiled = jax.jit(block).lower(state, targets, jnp.zeros(steps_per_call), 1).compile()
+    zeros = jnp.zeros(steps_per_call)
+    compiled = jax.jit(block).lower(state, good, targets, zeros, 1).compile()
 
     history: list[dict[str, Any]] = []
     block_seconds = 0.0
@@ -160,15 +169,15 @@ def train(
         step_scales = np.zeros(steps_per_call, np.float32)
         step_scales[:count] = anneal(progress)
         with one_blas_thread():
-            ran, state, metrics = jax.block_until_ready(
-                compiled(state, targets, step_scales, count)
+            ran, state, good, metrics = jax.block_until_ready(
+                compiled(state, good, targets, step_scales, count)
             )
         done += int(ran)
         if not metrics["finite"].all():
             raise DivergedError(
-                f"loss or gradient not finite at outer step {done}, with "
+                f"loss, gradient or set not finite at outer step {done}, with "
                 f"{len(state.synthetic.actions)} pairs; {distiller.advice}",
-                state,
+                good,
             )
         now = time.perf_counter() - start - in_callback
         block_seconds = now - elapsed

@@ -10,10 +10,11 @@ from obd_jax.evaluation.statistics import (
     stratified_bootstrap_interval,
     summarize,
 )
-from obd_jax.evaluation.students import fit_students, student_policy
+from obd_jax.evaluation.students import NotFiniteError, fit_students, student_policy
 from obd_jax.evaluation.validate import check_environment
 
 __all__ = [
+    "NotFiniteError",
     "brax_environment",
     "check_environment",
     "fit_students",

@@ -17,6 +17,10 @@ from obd_jax.types import (
 )
 
 
+class NotFiniteError(InvalidInputError, FloatingPointError):
+    """A set from which a student's training diverges: bad input, or the end of a distillation."""
+
+
 @functools.lru_cache(maxsize=16)
 def _fit_many(student: Student):
     return jax.jit(jax.vmap(student.fit, in_axes=(0, None)))
@@ -26,11 +30,11 @@ def fit_students(key: Key, student: Student, synthetic: SyntheticData, count: in
     """Train K = `count` students from scratch: params with a leading axis [K].
 
     Raises:
-        InvalidInputError: a parameter is not finite.
+        NotFiniteError: a parameter is not finite.
     """
     params = _fit_many(student)(jax.random.split(key, count), synthetic)
     if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-        raise InvalidInputError(
+        raise NotFiniteError(
             f"a student trained on these {len(synthetic.actions)} pairs is not finite; "
             f"{student.advice}"
         )

@@ -178,17 +178,24 @@ def test_the_step_is_traced_once():
     assert len(traces) <= 2  # Once for the loss, once at most for its linearisation.
 
 
-def test_divergence_names_the_step_and_keeps_the_last_good_set():
+@pytest.mark.parametrize("steps_per_call", [1, 7])
+def test_divergence_names_the_step_and_keeps_the_last_good_set(steps_per_call):
     def loss(actions, batch):
         # Turns infinite as soon as the mean action has passed 0.3.
         return distill.weighted_squared_error(actions, batch) / (actions[0, 0] < 0.3)
 
     distiller = distill.distiller(mean_student(), optax.sgd(0.5), loss=loss)
     with pytest.raises(distill.DivergedError, match=r"outer step \d+.*learning rate") as error:
-        train(distiller, steps=100, anneal=np.ones_like)
-    kept = error.value.state.synthetic.actions
-    assert np.isfinite(kept).all()
-    assert 0.3 <= kept[0, 0] < 0.5
+        train(distiller, steps=100, anneal=np.ones_like, steps_per_call=steps_per_call)
+    kept = error.value.synthetic.actions
+    assert 0.1 < kept[0, 0] < 0.3
+
+
+def test_a_step_to_a_set_that_is_not_finite_is_not_taken():
+    distiller = distill.distiller(mean_student(), optax.sgd(3e38))
+    with pytest.raises(distill.DivergedError, match=r"set not finite at outer step 1") as error:
+        train(distiller, steps=3, anneal=lambda progress: np.full_like(progress, 1e6))
+    assert all(np.isfinite(array).all() for array in error.value.synthetic)
 
 
 def test_batches_are_rows_of_the_data():

@@ -15,7 +15,7 @@ import run_population
 import run_sdw
 from config import Config
 
-from obd_jax import artefacts, command_line
+from obd_jax import artefacts, command_line, evaluation
 from obd_jax.types import InvalidInputError
 
 SCRIPT = pathlib.Path(run_population.__file__)
@@ -59,6 +59,28 @@ def test_a_member_is_what_a_run_of_its_own_makes(alone, tmp_path):
     np.testing.assert_allclose(found.actions, expected.actions, atol=1e-4)
     means = [r["returns"]["synthetic"]["mean"] for r in (own, results["members"][1])]
     assert means[0] == pytest.approx(means[1], rel=1e-3)
+
+
+def test_members_that_diverge_are_said_to_and_lose_nothing(tmp_path, monkeypatch):
+    score = run_population.score
+
+    def diverges(setup, name, *rest):
+        if name == "seed-1-temperature-0":
+            raise evaluation.NotFiniteError("not finite")
+        return score(setup, name, *rest)
+
+    monkeypatch.setattr(run_population, "score", diverges)
+    found = run_population.run(tiny(tmp_path / "one", outer_steps=10), [0, 1], [0.0])["members"]
+    assert [member["returns"]["synthetic"] is None for member in found] == [False, True]
+    # Every step of these is skipped.
+    wild = {"student": "mlp", "hidden_sizes": (4,), "inner_steps": 9, "inner_learning_rate": 1e9}
+    results = run_population.run(tiny(tmp_path / "all", outer_steps=10, **wild), [0, 1], [0.0])
+    for member in results["members"]:
+        assert (member["loss"], member["skipped"]) == (None, 10)
+        assert member["returns"]["synthetic"] is None
+        kept = artefacts.load(tmp_path / "all/sets" / member["name"] / "distilled.npz")
+        assert np.isfinite(kept.synthetic.observations).all()
+    assert json.loads((tmp_path / "all/results.json").read_text())["members"][1]["loss"] is None
 
 
 def start(out, job, **flags):
@@ -177,6 +199,7 @@ def test_a_process_that_is_killed_ends_the_other_one_too_and_both_go_on(tmp_path
         ({"budget_minutes": 1.0}, ([0], [0.0]), "no --budget_minutes"),
         ({"start": "x.npz"}, ([0], [0.0]), "no --start"),
         ({}, ([], [0.0]), "at least one number each"),
+        ({}, ([0, 1, 0], [0.0]), r"--seeds must differ from each other, got \[0, 1, 0\]"),
         ({}, ([0], [-1.0]), "temperature must be finite"),
         ({"out": None}, ([0], [0.0]), "--out is required"),
     ],

@@ -72,6 +72,13 @@ def test_a_cell_that_exists_is_not_made_again_and_other_settings_are_refused(mad
         run_table.run(table(made, outer_steps=4))
 
 
+def test_a_set_begun_with_other_settings_is_not_gone_on_with(made, tmp_path):
+    again = table(made, out=str(tmp_path), rows="sdw_av_pbc", outer_steps=4)
+    with pytest.raises(InvalidInputError, match=r"--outer_steps is 4, the run in .*0 has 3"):
+        run_table.run(again)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_cell_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     def make(cell, *_):
         if cell.row == "dbc":

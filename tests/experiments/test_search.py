@@ -50,6 +50,9 @@ def test_the_best_third_goes_on_and_trials_are_kept(tmp_path, monkeypatch):
     ]
     assert [row["settings"] for row in confirmed] == [row["settings"] for row in ranked]
     assert len(confirmed[0]["shares"]) == 2
+    # Other settings for all candidates are other trials.
+    search.run(Config(pairs=64), *arguments[1:])
+    assert len(calls) == 14 + 10
 
 
 def test_a_trial_distils_for_its_seconds(tmp_path):

@@ -160,7 +160,7 @@ def test_a_matrix_that_is_not_positive_definite_is_refused_with_ridge_and_pairs(
     pairs = jax.tree.map(lambda x: jnp.concatenate([x] * 20), make_pairs())
     student = make_student("rbf", ridge=0.0)
     message = r"trained on these 240 pairs is not finite; .* the ridge, which is 0\.0"
-    with pytest.raises(InvalidInputError, match=message):
+    with pytest.raises(evaluation.NotFiniteError, match=message):
         evaluation.fit_students(jax.random.key(0), student, pairs, 1)
 
     targets = Targets(pairs.observations, pairs.actions, jnp.ones(240))
