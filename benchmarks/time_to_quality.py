@@ -31,6 +31,8 @@ SAME = (
     "temperature",
     "floor_quantile",
     "state_noise",
+    "early_steps",
+    "least_return",
     "seed",
 )
 

@@ -195,7 +195,8 @@ PAPER_STUDENT: dict[str, Any] = {
 def preset(name: str, student: str, objective: str | None, task: str) -> dict[str, Any]:
     """Settings of a named preset for a student, which flags override.
 
-    "paper" is Lei et al. (2024) with its release; the exponent of SDW's weights is not published.
+    "paper" is Lei et al. (2024) with its release, without density weights; the exponent of SDW's,
+    a later paper's, is not published.
     "transfer" is for a set that serves the papers' students, wider ones and ensembles.
     """
     if name == "default":
@@ -215,6 +216,7 @@ def preset(name: str, student: str, objective: str | None, task: str) -> dict[st
     return {
         **PAPER_STUDENT,
         "objective": objective or "av_pbc",
+        "temperature": 0.0,
         "batch_size": 2560,
         "value_scale": 0.02,
         "initializer": "random",

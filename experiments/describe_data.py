@@ -98,9 +98,7 @@ def described(config: Config, name: str) -> dict[str, Any]:
         return json.loads(path.read_text())
     result = describe(config, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    artefacts.write_json(path, result)
     return result
 
 

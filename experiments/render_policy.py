@@ -8,6 +8,10 @@ import os
 import pathlib
 import sys
 import types
+
+if sys.platform == "linux":  # MuJoCo looks once, when it is imported.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
 from collections.abc import Callable
 from typing import Any
 
@@ -185,8 +189,6 @@ def draw(task: Any, policies: list[list[np.ndarray]]) -> np.ndarray:
 
 def main() -> None:
     """Entry point."""
-    if sys.platform == "linux":  # MuJoCo looks once, when it is imported.
-        os.environ.setdefault("MUJOCO_GL", "egl")
     run(config_from_flags(Config, {}))
 
 

@@ -219,11 +219,14 @@ def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
         if not tasks:
             continue
         low, high = nested_bootstrap_interval(tasks)
+        interval = f"[{low:+.1f}, {high:+.1f}]"
+        if min(map(len, tasks)) < 2:  # Nothing to resample: an interval of no width.
+            interval = "(one seed)"
         wins = sum(task.mean() > 0 for task in tasks)
         mean = np.mean([task.mean() for task in tasks])
         lines.append(
             f"| {LABELS[row]} less {LABELS[base]} | {KINDS[kind]} | {label} "
-            f"| {mean:+.1f} [{low:+.1f}, {high:+.1f}] | {wins} of {len(tasks)} |"
+            f"| {mean:+.1f} {interval} | {wins} of {len(tasks)} |"
         )
     return lines
 

@@ -102,10 +102,10 @@ def saving(
 
 @contextlib.contextmanager
 def says_how_to_go_on(out: pathlib.Path) -> Iterator[None]:
-    """A signal that comes inside makes the command known that goes on in the run folder."""
+    """A signal that comes inside, or a full disk, makes the command known that goes on."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError):
         named = any(word.lstrip("-").split("=")[0] == "out" for word in sys.argv[1:])
         command = [sys.executable, *sys.argv, *([] if named else [f"--out={out}"])]
         note(f"to go on: {shlex.join(command)}")

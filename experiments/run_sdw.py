@@ -146,7 +146,7 @@ def main() -> None:
     except (distill.DivergedError, teachers.DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # Of a disk that is full, most often.
-        sys.exit(f"error: {error}; what is saved stays, and the same command goes on from it")
+        sys.exit(f"error: {error}; what is saved stays")
 
 
 if __name__ == "__main__":

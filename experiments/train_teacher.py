@@ -64,7 +64,8 @@ def run(config: Config) -> dict[str, Any]:
         raise InvalidInputError("--out is required")
     check(config)
     offline = load_data(config)
-    return fit(config, task_of(config, offline), offline)
+    with says_how_to_go_on(pathlib.Path(config.out)):
+        return fit(config, task_of(config, offline), offline)
 
 
 def check(config: Config) -> None:
@@ -101,7 +102,7 @@ def fit(
     evaluation.check_environment(environment, offline.observation_size, offline.action_size)
     folder = pathlib.Path(config.out)
     precisely = jax.default_matmul_precision(config.precision)
-    with precisely, artefacts.alone(folder), says_how_to_go_on(folder):
+    with precisely, artefacts.alone(folder):
         return fit_alone(config, environment, offline, algorithm, trainable, folder)
 
 

@@ -17,7 +17,12 @@ from shared_sets import result
 
 OPTIONS = ["--config=transfer", "--curve_points=0"]
 WIDE = (1024, 1024, 1024)
-ADAM = {"inner_optimizer": "adam", "inner_learning_rate": 1e-3, "inner_steps": 500}
+ADAM = {
+    "inner_optimizer": "adam",
+    "inner_learning_rate": 1e-3,
+    "inner_momentum": 0.9,
+    "inner_steps": 500,
+}
 STUDENTS: dict[str, dict[str, Any]] = {
     "3x256, the papers' recipe": {},
     "ensembles of ten of those": {"ensemble": 10, "students": 3},

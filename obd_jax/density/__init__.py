@@ -1,16 +1,9 @@
 """State densities: models, the fit loop, and weights that fall with the density."""
 
+import functools
 from collections.abc import Callable
 
-from obd_jax.density.fit import (
-    PAPER_BATCH_SIZE,
-    PAPER_EPOCHS,
-    PAPER_LEARNING_RATE,
-    PAPER_WEIGHT_DECAY,
-    fit,
-    log_prob_chunked,
-    paper_optimizer,
-)
+from obd_jax.density.fit import fit, log_prob_chunked
 from obd_jax.density.gaussian import gaussian
 from obd_jax.density.kde import kde
 from obd_jax.density.knn import knn
@@ -26,8 +19,11 @@ DENSITIES: dict[str, Callable[..., DensityEstimator]] = {
 }
 
 
+@functools.cache
 def make(name: str) -> DensityEstimator:
     """The density estimator of that name, with its default settings.
+
+    The same record every time, so that fits of the same shape are compiled once.
 
     Raises:
         InvalidInputError: no estimator has that name.
@@ -39,10 +35,6 @@ def make(name: str) -> DensityEstimator:
 
 __all__ = [
     "DENSITIES",
-    "PAPER_BATCH_SIZE",
-    "PAPER_EPOCHS",
-    "PAPER_LEARNING_RATE",
-    "PAPER_WEIGHT_DECAY",
     "DensityWeights",
     "fit",
     "gaussian",
@@ -51,6 +43,5 @@ __all__ = [
     "log_prob_chunked",
     "maf",
     "make",
-    "paper_optimizer",
     "reciprocal_weights",
 ]

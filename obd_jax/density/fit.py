@@ -18,19 +18,6 @@ from obd_jax.types import Array, DensityEstimator, InvalidInputError, Key, Param
 # "held_out_log_likelihood" (mean nats per state), "seconds" since the fit began.
 FitRecord = dict[str, Any]
 
-# Training settings of the published flow densities.
-PAPER_BATCH_SIZE = 100
-PAPER_EPOCHS = 50
-PAPER_LEARNING_RATE = 1e-4
-PAPER_WEIGHT_DECAY = 1e-6
-
-
-def paper_optimizer() -> optax.GradientTransformation:
-    """Adam at 1e-4 with an L2 penalty of 1e-6 in the gradient, as for the published densities."""
-    return optax.chain(
-        optax.add_decayed_weights(PAPER_WEIGHT_DECAY), optax.adam(PAPER_LEARNING_RATE)
-    )
-
 
 @functools.cache
 def _default_optimizer(steps: int) -> optax.GradientTransformation:

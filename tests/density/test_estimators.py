@@ -118,6 +118,7 @@ def test_log_prob_and_its_gradient_are_finite_under_vmap_and_grad(estimator):
 @pytest.mark.parametrize("name", density.DENSITIES)
 def test_every_known_density_is_made_by_name(name):
     estimator = density.make(name)
+    assert density.make(name) is estimator  # Or else every fit would be compiled again.
     observations = np.random.default_rng(7).standard_normal((40, 3)).astype(np.float32)
     params = estimator.init(jax.random.key(0), observations)
     assert estimator.log_prob(params, observations).shape == (40,)

@@ -212,7 +212,7 @@ def test_a_full_disk_ends_the_run_and_what_is_saved_goes_on(start, whole, mount,
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     _, said = process.communicate(timeout=300)
     assert process.returncode == 1, said
-    assert re.search(r"error: .*(No space left|too large).*the same command goes on", said)
+    assert re.search(r"to go on: .*--out=.*\nerror: .*(No space left|too large)", said)
     filler.unlink(missing_ok=True)
     _, said = finish(start(out))
     assert "goes on from step" in said

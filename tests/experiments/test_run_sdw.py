@@ -551,7 +551,7 @@ def test_the_paper_preset_is_the_papers_setting():
         "anneal": "constant",
         "outer_steps": 50_000,
         "batch_size": 10 * 256,
-        "density": "maf",
+        "temperature": 0.0,
         "episodes": 10,
     }
     assert {name: getattr(paper, name) for name in expected} == expected

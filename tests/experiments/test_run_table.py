@@ -145,6 +145,13 @@ def test_the_document_has_means_averages_shares_and_differences(tmp_path):
     assert text == results_table.document(tmp_path)
 
 
+def test_a_difference_of_one_seed_has_no_interval(tmp_path):
+    for row, value in (("av_pbc", 40.0), ("sdw_av_pbc", 42.0)):
+        write_cell(tmp_path, "hopper-medium", row, "kernel", 0, [[value]])
+    text = results_table.document(tmp_path)
+    assert "| SDW-Av-PBC less Av-PBC | Kernel student | all | +2.0 (one seed) | 1 of 1 |" in text
+
+
 def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
     write_cell(tmp_path, "hopper-medium", "dbc", "kernel", 0, [[40.0, 41.0]])
     text = results_table.document(tmp_path)
