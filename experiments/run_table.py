@@ -78,6 +78,14 @@ DISTILLED: dict[str, dict[str, Any]] = {
     },
     "sdw_av_pbc_best_smooth": {"objective": "av_pbc", "least_return": 0.33, "ridge": 0.01},
     "sdw_av_pbc_early": {"objective": "av_pbc", "early_steps": 50.0},
+    "sdw_av_pbc_best_early": {
+        "objective": "av_pbc",
+        "least_return": 0.33,
+        "early_steps": 100.0,
+        "outer_optimizer": "adamw",
+        "outer_learning_rate": 0.03,
+        "clip_norm": 0.03,
+    },
     "av_pbc_early_long": {
         "temperature": 0.0,
         "early_steps": 50.0,
@@ -104,13 +112,22 @@ FOR_KERNELS = (
     *("sdw_av_pbc_smooth", "av_pbc_best_smooth", "sdw_av_pbc_best_smooth"),
     *GRID,
 )
+# Rows whose settings are the MLP's alone: this one is `--config=transfer --least_return=0.33`.
+FOR_MLPS = ("sdw_av_pbc_best_early",)
+# What the other rows of MLPs have in place of that preset's settings, which are newer than they.
+MLP_ROWS = {
+    "early_steps": 0.0,
+    "outer_optimizer": "adam",
+    "outer_learning_rate": 0.015,
+    "clip_norm": 1.0,
+}
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
 ROWS = (*SELECTED, *DISTILLED, *POLICIES)
 
 # Students that a set is made for, and that it is scored with. "mlp" is the papers' own, with
-# their recipe; sets for it are made as by `--config=transfer`.
+# their recipe; sets for it are made as by `--config=transfer`, but for MLP_ROWS.
 FAMILIES = ("kernel", "mlp")
 
 # Steps of an episode that the coreset takes states from, from 0.
@@ -151,6 +168,8 @@ class Cell:
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
         settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
+        if family == "mlp":
+            settings = {**settings, **MLP_ROWS}
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
         settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}
@@ -201,8 +220,9 @@ def cells(table: TableConfig) -> dict[str, list[Cell]]:
         found[dataset] = []
         for row in given["rows"]:
             families = [None] if row in POLICIES else given["families"]
-            if row in FOR_KERNELS:
-                families = [family for family in families if family == "kernel"]
+            for only, rows in (("kernel", FOR_KERNELS), ("mlp", FOR_MLPS)):
+                if row in rows:
+                    families = [family for family in families if family == only]
             seeds = table.seeds[:1] if row == "teacher" else table.seeds
             found[dataset] += [
                 Cell(table, dataset, row, family, seed) for seed in seeds for family in families

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import results_table
 import run_table
+from config import Config, preset
 
 from obd_jax import artefacts
 from obd_jax.types import InvalidInputError
@@ -156,6 +157,15 @@ def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
     write_cell(tmp_path, "hopper-medium", "dbc", "kernel", 0, [[40.0, 41.0]])
     text = results_table.document(tmp_path)
     assert "| DBC |  |  |  |  | 40.5 [40, 41] |  |  |  |  |  |" in text
+
+
+def test_the_last_row_of_mlps_is_the_transfer_preset_on_good_episodes():
+    table_config = run_table.TableConfig()
+    found = run_table.Cell(table_config, "hopper-medium", "sdw_av_pbc_best_early", "mlp", 2).config
+    settings = {**preset("transfer", "mlp", None, "hopper"), "objective": "av_pbc"}
+    assert found == Config(dataset="hopper-medium", seed=2, least_return=0.33, **settings)
+    wanted = dataclasses.replace(table_config, rows="sdw_av_pbc_best_early", datasets="toy")
+    assert {cell.family for cell in run_table.cells(wanted)["toy"]} == {"mlp"}
 
 
 def test_a_folder_without_cells_is_refused(tmp_path):
