@@ -208,10 +208,8 @@ def preset(name: str, student: str, objective: str | None, task: str) -> dict[st
             "lazy_weight": 1.0,
             "narrow_widths": (64, 128),
             "narrow_steps": (2000, 600),
-            "early_steps": 100.0,
-            "outer_optimizer": "adamw",
-            "outer_learning_rate": 0.03,
-            "clip_norm": 0.03,
+            "outer_learning_rate": 0.015,
+            "clip_norm": 1.0,
             "outer_steps": 200,
         }
     short, long = (20_000, 50_000) if objective in (None, "av_pbc") else (50_000, 200_000)

@@ -97,12 +97,10 @@ PROTOCOL = f"""## Protocol
   failures on walker2d-medium-expert and halfcheetah-medium-expert were a reason to drop it.
 - **Early steps weigh more**: `--early_steps=50`. For the kernel student with noise on states
   (`--state_noise=0.05`) and the 8,000 steps, chosen as those were, with seeds 10 and 11.
-- **Early steps weigh more, decay**: `--config=transfer --least_return=0.33`, whose weights of early
-  steps and whose AdamW were chosen on the shared rollouts of walker2d-medium-expert
-  (`docs/kernel_students.md`).
+- **Early steps weigh more, decay**: `--early_steps=100`, AdamW at 0.03 and gradients clipped at
+  0.03, chosen on the shared rollouts of walker2d-medium-expert (`docs/kernel_students.md`).
 - **MLP**: three layers of 256, 100 steps of SGD at 0.1 on tanh actions, the papers' recipe; sets
-  are made by `--config=transfer`, those of all other rows with its former optimiser (Adam at 0.015,
-  gradients clipped at 1) and, unless the row says otherwise, all steps alike. Ten students, {EPISODES // 2} episodes each; three ensembles of
+  are made by `--config=transfer`. Ten students, {EPISODES // 2} episodes each; three ensembles of
   ten, which act by their mean action, {EPISODES // 2} episodes each.
 - **SDR coreset**: `selection.dual_ranking`, steps up to {SDR_LAST_STEP}, which was not tuned.
   **BC on all data**: the same network, {CLONE_STEPS:,} steps of Adam, {EPISODES} episodes.

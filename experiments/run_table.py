@@ -112,22 +112,15 @@ FOR_KERNELS = (
     *("sdw_av_pbc_smooth", "av_pbc_best_smooth", "sdw_av_pbc_best_smooth"),
     *GRID,
 )
-# Rows whose settings are the MLP's alone: this one is `--config=transfer --least_return=0.33`.
+# Rows whose settings are the MLP's alone.
 FOR_MLPS = ("sdw_av_pbc_best_early",)
-# What the other rows of MLPs have in place of that preset's settings, which are newer than they.
-MLP_ROWS = {
-    "early_steps": 0.0,
-    "outer_optimizer": "adam",
-    "outer_learning_rate": 0.015,
-    "clip_norm": 1.0,
-}
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")
 ROWS = (*SELECTED, *DISTILLED, *POLICIES)
 
 # Students that a set is made for, and that it is scored with. "mlp" is the papers' own, with
-# their recipe; sets for it are made as by `--config=transfer`, but for MLP_ROWS.
+# their recipe; sets for it are made as by `--config=transfer`.
 FAMILIES = ("kernel", "mlp")
 
 # Steps of an episode that the coreset takes states from, from 0.
@@ -168,8 +161,6 @@ class Cell:
     def _config(self, table: TableConfig) -> Config:
         family = self.family or "kernel"
         settings = preset("transfer" if family == "mlp" else "default", family, None, self.dataset)
-        if family == "mlp":
-            settings = {**settings, **MLP_ROWS}
         if self.row in SELECTED + POLICIES:
             settings = PAPER_STUDENT if family == "mlp" else {"student": family}
         settings = {**settings, **DISTILLED.get(self.row, {}), **GRID.get(self.row, {})}

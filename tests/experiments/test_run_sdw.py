@@ -571,7 +571,7 @@ def test_the_transfer_preset_is_for_the_papers_students():
         "cloning",
     ):
         assert getattr(transfer, name) == getattr(paper, name), name
-    assert min(transfer.state_noise, transfer.lazy_weight, transfer.early_steps) > 0
+    assert min(transfer.state_noise, transfer.lazy_weight) > 0
     assert transfer.narrow_widths
 
 

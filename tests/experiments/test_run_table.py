@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import results_table
 import run_table
-from config import Config, preset
+from config import preset
 
 from obd_jax import artefacts
 from obd_jax.types import InvalidInputError
@@ -159,13 +159,14 @@ def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
     assert "| DBC |  |  |  |  | 40.5 [40, 41] |  |  |  |  |  |" in text
 
 
-def test_the_last_row_of_mlps_is_the_transfer_preset_on_good_episodes():
-    table_config = run_table.TableConfig()
-    found = run_table.Cell(table_config, "hopper-medium", "sdw_av_pbc_best_early", "mlp", 2).config
-    settings = {**preset("transfer", "mlp", None, "hopper"), "objective": "av_pbc"}
-    assert found == Config(dataset="hopper-medium", seed=2, least_return=0.33, **settings)
-    wanted = dataclasses.replace(table_config, rows="sdw_av_pbc_best_early", datasets="toy")
-    assert {cell.family for cell in run_table.cells(wanted)["toy"]} == {"mlp"}
+def test_rows_of_one_family_are_for_that_family():
+    wanted = run_table.TableConfig(rows="sdw_av_pbc_best_early,av_pbc_long", datasets="toy")
+    found = {(cell.row, cell.family) for cell in run_table.cells(wanted)["toy"]}
+    assert found == {("sdw_av_pbc_best_early", "mlp"), ("av_pbc_long", "kernel")}
+    for cell in run_table.cells(wanted)["toy"]:
+        if cell.family == "mlp":
+            assert cell.config.narrow_widths == preset("transfer", "mlp", None, "")["narrow_widths"]
+            assert (cell.config.outer_optimizer, cell.config.clip_norm) == ("adamw", 0.03)
 
 
 def test_a_folder_without_cells_is_refused(tmp_path):
