@@ -159,7 +159,7 @@ def main(_) -> None:
     if _RELEASED.value is not None:
         beside_released(_RELEASED.value)
         return
-    axes = {
+    axes: dict[str, list[Any]] = {
         "meta_gradient": _META.value,
         "pairs": _PAIRS.value,
         "inner_steps": _INNER_STEPS.value,
