@@ -19,9 +19,9 @@ Callback = Callable[[DistillerState, dict[str, Any]], None]
 
 
 class DivergedError(RuntimeError):
-    """A loss, gradient or set was not finite; `synthetic` is the last set with a finite loss.
+    """A loss, gradient or set was not finite; `synthetic` is the last set that a step led on from.
 
-    If there was none since `train` was called, it is the one that it began with.
+    If no step was taken since `train` was called, it is the one that it began with.
     """
 
     def __init__(self, message: str, synthetic: SyntheticData):
