@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import wandb
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
@@ -62,6 +63,7 @@ def test_wandb_offline_keeps_a_run(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     write(tmp_path / "run", (10, 20), ["wandb"], finish=True)
+    wandb.teardown()  # `finish` does not wait for the service to write; the end of a process does.
     (kept,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
     content = kept.read_bytes()
     assert b"loss" in content
