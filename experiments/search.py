@@ -35,7 +35,8 @@ from obd_jax.command_line import (
 )
 from obd_jax.types import InvalidInputError
 
-EPISODES = 20
+# Students of a trial and episodes of each: networks differ with their initialisation.
+TRIES = {"kernel": (1, 20), "mlp": (5, 4)}
 KEPT = 3  # One in so many goes on to the next rung.
 
 SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -57,12 +58,21 @@ SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
         "inner_learning_rate": (0.008, 0.016),
         "inner_momentum": (0.9, 0.95),
         "meta_gradient": ("reverse", "truncated", "random_truncated"),
+        "lazy_weight": (0.0, 1.0),
+        "narrow_widths": ((), (64,), (64, 128)),
         "temperature": (0.0, 0.05),
+        "early_steps": (0.0, 50.0),
         "state_noise": (0.0, 0.1, 0.2),
+        "outer_optimizer": ("adam", "adamw"),
         "outer_learning_rate": (0.01, 0.02, 0.05),
         "batch_size": (512, 2560),
     },
 }
+
+
+def settings_of(candidate: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a candidate: narrow networks, like others, are limited by seconds alone."""
+    return {"narrow_steps": (10**6,) * len(candidate.get("narrow_widths", ())), **candidate}
 
 
 def draw(space: dict[str, tuple[Any, ...]], count: int, seed: int) -> list[dict[str, Any]]:
@@ -101,7 +111,7 @@ class Task:
                 np.zeros(1),
                 environment,
                 students=1,
-                episodes=EPISODES,
+                episodes=20,
                 seed=CURVE_SEED,
             )
         self.teacher = float(returns.mean())
@@ -114,14 +124,15 @@ class Task:
     def try_precisely(self, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The trial, in the precision that is set."""
         config = dataclasses.replace(
-            self.config, **settings, budget_minutes=seconds / 60, outer_steps=10**6
+            self.config, **settings_of(settings), budget_minutes=seconds / 60, outer_steps=10**6
         )
         setup = prepare(config, self.loaded)
         goal = make_goal(config, setup, Clock(), self.known)
         goal = surround(config, setup, goal, Clock(), known=self.known)
         try:
             state, last = distil(config, setup, goal, initial_set(config, setup, goal))
-            returns = score(setup, "trial", state.synthetic, 1, EPISODES, CURVE_SEED)
+            tries = TRIES[config.student]
+            returns = score(setup, "trial", state.synthetic, *tries, CURVE_SEED)
         except (distill.DivergedError, FloatingPointError) as error:
             note(f"diverged: {error}")
             return {"return": 0.0, "share": 0.0, "loss": None, "steps": 0}
@@ -156,7 +167,7 @@ def run(
         raise InvalidInputError(f"--student takes {', '.join(SPACES)} here, got {config.student}")
     left = draw(SPACES[config.student], count, config.seed)
     for candidate in left:
-        check(dataclasses.replace(config, **candidate))
+        check(dataclasses.replace(config, **settings_of(candidate)))
     base = changed_from_defaults(config)
     kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +177,7 @@ def run(
         if dataset not in tasks:
             tasks[dataset] = Task(config, dataset)
         cell = {
-            "settings": candidate,
+            "settings": json.loads(json.dumps(candidate)),
             "dataset": dataset,
             "seed": seed,
             "seconds": budget,

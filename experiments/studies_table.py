@@ -29,6 +29,10 @@ MEASURES = {
 }
 
 
+# Students whose settings were searched, in the order shown.
+SEARCHED = {"kernel": "kernel", "mlp": "MLP"}
+
+
 @dataclasses.dataclass(frozen=True)
 class DocumentConfig:
     """What is read and written; each field is a flag of the same name."""
@@ -183,17 +187,32 @@ def draw(found: list[Record], path: pathlib.Path) -> None:
 
 
 def search(found: list[Record]) -> list[str]:
-    """The last rungs of the search, best first."""
+    """The rungs of the searches, best first."""
     if not found:
         return []
     lines = [
         "## Search",
         "",
-        "Successive halving over settings of distillation for the kernel student, one core shared "
-        "with other work. Made by `experiments/search.py`: candidates at random, the best third "
+        "Successive halving over settings of distillation, one core with another busy beside it. "
+        "Made by `experiments/search.py`: candidates at random, the best third "
         "goes on to the next rung. Share of the teacher's return, mean over data sets and seeds.",
         "",
     ]
+    for student in SEARCHED:
+        own = [record for record in found if student_of(record) == student]
+        if own:
+            lines += [f"### For the {SEARCHED[student]} student", "", *rungs(own)]
+    return lines
+
+
+def student_of(record: Record) -> str:
+    """The student that a trial was for."""
+    return str(record["cell"].get("base", {}).get("student", "kernel"))
+
+
+def rungs(found: list[Record]) -> list[str]:
+    """A table of each rung of a search."""
+    lines = []
     for seconds in sorted({record["cell"]["seconds"] for record in found}):
         rung = [record for record in found if record["cell"]["seconds"] == seconds]
         shares: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -64,6 +64,12 @@ def test_a_trial_distils_for_its_seconds(tmp_path):
     assert 0 < found["loss"] < 0.05
 
 
+def test_narrow_networks_share_the_seconds():
+    settings = search.settings_of({"narrow_widths": (64, 128)})
+    assert settings == {"narrow_widths": (64, 128), "narrow_steps": (10**6, 10**6)}
+    assert search.settings_of({"depth": 2}) == {"narrow_steps": (), "depth": 2}
+
+
 @pytest.mark.parametrize(
     ("student", "datasets", "count", "message"),
     [

@@ -41,6 +41,9 @@ def folder(tmp_path):
         "result": {"share": 0.5},
     }
     write(tmp_path / "search.jsonl", trial)
+    other = {**trial["cell"], "base": {"student": "mlp"}, "settings": {"inner_steps": 20}}
+    with (tmp_path / "search.jsonl").open("a") as file:
+        file.write(json.dumps({"cell": other, "result": {"share": 0.25}}) + "\n")
     return tmp_path
 
 
@@ -51,8 +54,13 @@ def test_the_document_has_every_study(folder, tmp_path):
     assert "| return | quality | 20.5 | 30.5 |" in text
     assert "| loss on its own states | random | 0.1000 | 0.0091 |" in text
     assert "| residual | 2.0 (1 to 3) |" in text
-    assert "8 seconds, 1 candidates:\n\n| mean | settings | hopper-medium |" in text
-    assert "| 0.50 | depth=2 | 0.50 |" in text
+    sections = text.split("### For the ")
+    kernel, mlp = (section.split("\n\n", 1)[1] for section in sections[1:])
+    head = "8 seconds, 1 candidates:\n\n| mean | settings | hopper-medium |"
+    assert kernel.startswith(head)
+    assert mlp.startswith(head)
+    assert "| 0.50 | depth=2 | 0.50 |" in kernel
+    assert "| 0.25 | inner_steps=20 | 0.25 |" in mlp
     studies_table.run(studies_table.DocumentConfig(str(folder), str(tmp_path / "studies.md")))
     assert (tmp_path / "studies.md").read_text() == text
     assert (tmp_path / "studies.png").read_bytes().startswith(b"\x89PNG")
