@@ -47,12 +47,13 @@ def _apply(training: Training, gradient, optimizer_state, params) -> tuple[Param
     return optax.apply_updates(params, updates), optimizer_state
 
 
-def reverse(remat: bool = True) -> Trainer:
+def reverse(remat: bool = False) -> Trainer:
     """Reverse mode through all steps.
 
     Args:
         remat: compute each step again on the way back instead of keeping its activations; the
-            gradient is the same, memory is less.
+            gradient is the same, and needs less memory and more time. `mixed` needs as little
+            memory and no more time, but cannot be differentiated again.
     """
 
     def train(training: Training, key: Key, initial: Params, data: Any) -> Params:
@@ -131,7 +132,7 @@ def mixed() -> Trainer:
     return train
 
 
-def truncated(window: int, random_end: bool = False, remat: bool = True) -> Trainer:
+def truncated(window: int, random_end: bool = False, remat: bool = False) -> Trainer:
     """Reverse mode through the last `window` steps; before them all counts as given.
 
     Args:
@@ -172,7 +173,7 @@ def truncated(window: int, random_end: bool = False, remat: bool = True) -> Trai
 TRAINERS = ("reverse", "mixed", "truncated", "random_truncated")
 
 
-def make_trainer(name: str, window: int = 20, remat: bool = True) -> Trainer:
+def make_trainer(name: str, window: int = 20, remat: bool = False) -> Trainer:
     """Trainer by name.
 
     Args:

@@ -73,7 +73,7 @@ def assert_close(left, right, rtol=1e-9):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize(
-    "trainer", [reverse(False), mixed()], ids=["reverse without remat", "mixed"]
+    "trainer", [reverse(remat=True), mixed()], ids=["reverse with remat", "mixed"]
 )
 def test_exact_ways_agree_in_parameters_and_data(trainer, name):
     with jax.enable_x64(True):
@@ -168,7 +168,7 @@ def test_mixed_keeps_far_less_than_plain_reverse_mode():
         name: students.mlp(
             2, hidden_sizes=(64, 64), steps=400, optimizer=optax.sgd(0.1), trainer=trainer
         )
-        for name, trainer in (("reverse", reverse(remat=False)), ("mixed", mixed()))
+        for name, trainer in (("reverse", reverse()), ("mixed", mixed()))
     }
     data = students_data(64)
 
