@@ -57,6 +57,12 @@ class Config:
     eval_backend: str = field("gymnasium", BACKEND_HELP)
 
 
+def precision_of(card: dict[str, Any]) -> str | None:
+    """Of matrix products, as the set was made; None, JAX's own, for sets that do not say."""
+    recorded = mapping(mapping(card, "provenance"), "software").get("matmul_precision")
+    return recorded if recorded in PRECISIONS else None
+
+
 def run(config: Config) -> dict[str, Any]:
     """Score the set; returns what is written to `--out`.
 
@@ -88,10 +94,7 @@ def run(config: Config) -> dict[str, Any]:
         student = students.ensemble(student, config.ensemble)
     seed = config.seed if config.seed is not None else provenance.get("seed", 0)
 
-    software = mapping(provenance, "software")
-    precision = software.get("matmul_precision")
-    if precision not in PRECISIONS:  # Older sets were made in JAX's own.
-        precision = None
+    precision = precision_of(distilled.card)
     clock = Clock()
     with clock("evaluate"), jax.default_matmul_precision(precision):
         returns = evaluation.score_students(

@@ -21,7 +21,7 @@ import imageio.v3 as imageio
 import jax
 import numpy as np
 from config import Config as RunConfig
-from evaluate_synthetic import mapping, recipe_of, task_named
+from evaluate_synthetic import mapping, precision_of, recipe_of, task_named
 from scoring import FINAL_SEED
 from setup_run import load_file, split_seed
 
@@ -70,7 +70,9 @@ def run(config: Config) -> dict[str, list[float]]:
     recipe = recipe_of(evaluate_synthetic.Config(student=config.student), mapping(card, "student"))
     student = recipe.student(action_size)
     key = split_seed(provenance.get("seed", 0))["students"]
-    trained = evaluation.fit_students(key, student, distilled.synthetic, 1)
+    precision = precision_of(card)
+    with jax.default_matmul_precision(precision):
+        trained = evaluation.fit_students(key, student, distilled.synthetic, 1)
     params = jax.tree.map(lambda x: x[0], trained)
     policy = evaluation.student_policy(student)
     policies = {"student": lambda o: policy((params, distilled.normalizer), o)}
@@ -84,7 +86,7 @@ def run(config: Config) -> dict[str, list[float]]:
     except OSError as error:
         raise InvalidInputError(f"--out {out} cannot be written: {error}") from error
     shown, earned = {}, {}
-    with environments.make(environment) as made:
+    with environments.make(environment) as made, jax.default_matmul_precision(precision):
         for name, act in policies.items():
             shown[name], earned[name] = roll_out(act, made, config)
             (out / f"{name}.html").write_text(page(in_viewer, made.unwrapped, shown[name]))

@@ -8,6 +8,9 @@ import jax.numpy as jnp
 
 from obd_jax.types import Array, Key
 
+# Log deviations of Gaussian policies are kept in this range (Haarnoja et al. 2018, D4RL's rlkit).
+LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
 
 class MLP(nn.Module):
     """ReLU network with a linear output: inputs [..., in] -> [..., output_size].

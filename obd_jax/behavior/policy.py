@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from obd_jax.behavior.sac import LOG_STD_MAX, LOG_STD_MIN
+from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN
 from obd_jax.types import InvalidInputError, Params
 
 

@@ -9,11 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from obd_jax.networks import MLP
+from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP
 from obd_jax.types import Array, Key, Params
-
-# Log deviations are kept in this range (Haarnoja et al. 2018, and D4RL's rlkit).
-LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 
 class Transitions(NamedTuple):

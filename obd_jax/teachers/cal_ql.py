@@ -7,11 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax.behavior import sample_squashed
-from obd_jax.networks import MLP
+from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, values
 from obd_jax.types import Array, Key, Params
-
-_LOG_STD_MIN, _LOG_STD_MAX = -20.0, 2.0
 
 
 class Scalars(NamedTuple):
@@ -93,7 +91,7 @@ def cal_ql(
         outputs = jnp.broadcast_to(outputs, (count, *outputs.shape))
         mean, log_std = jnp.split(outputs, 2, axis=-1)
         log_std = scalars.multiplier * log_std + scalars.offset
-        return sample_squashed(key, mean, jnp.clip(log_std, _LOG_STD_MIN, _LOG_STD_MAX))
+        return sample_squashed(key, mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX))
 
     def critic_loss(critics, state: TrainState, key: Key, batch: Batch) -> tuple[Array, Array]:
         target_key, uniform_key, own_key, next_key = jax.random.split(key, 4)

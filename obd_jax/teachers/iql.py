@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from obd_jax.networks import MLP
+from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, act, values
 from obd_jax.types import Array, Key, Params
 
 _KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 _LARGEST_WEIGHT = 100.0
-_LOG_STD_MIN, _LOG_STD_MAX = -20.0, 2.0
 
 
 def iql(
@@ -93,7 +92,7 @@ def iql(
     def actor_loss(trained, advantage: Array, batch: Batch) -> Array:
         actor_params, log_std = trained
         mean = act(actor, actor_params, batch.observations, action_size)
-        log_std = jnp.clip(log_std, _LOG_STD_MIN, _LOG_STD_MAX)[None, :]
+        log_std = jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)[None, :]
         error = (batch.actions - mean) * jnp.exp(-log_std)
         log_prob = jnp.sum(-0.5 * jnp.square(error) - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
         weight = jnp.minimum(jnp.exp(inverse_temperature * advantage), _LARGEST_WEIGHT)

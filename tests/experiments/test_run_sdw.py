@@ -171,9 +171,16 @@ def test_scoring_a_set_again_repeats_the_score_of_its_run(finished, tmp_path, ca
     assert json.loads((tmp_path / "scores.json").read_text()) == json.loads(json.dumps(again))
     assert again["provenance"]["environment"]["name"] == "point-mass"
     assert again["card"] == json.loads((folder / "card.json").read_text())
+    assert evaluate_synthetic.precision_of(again["card"]) == REAL.precision
+    assert again["provenance"]["software"]["matmul_precision"] == REAL.precision
 
     with pytest.raises(InvalidInputError, match=r"scores\.json exists already"):
         evaluate_synthetic.run(config)
+
+
+@pytest.mark.parametrize("software", [None, {}, {"matmul_precision": None}, {"jax": "0.4"}])
+def test_an_older_card_leaves_the_precision_to_jax(software):
+    assert evaluate_synthetic.precision_of({"provenance": {"software": software}}) is None
 
 
 def test_the_pairs_of_a_kernel_student_are_the_policy(finished_kernel):
