@@ -195,7 +195,8 @@ def search(found: list[Record]) -> list[str]:
         "",
         "Successive halving over settings of distillation, one core with another busy beside it. "
         "Made by `experiments/search.py`: candidates at random, the best third "
-        "goes on to the next rung. Share of the teacher's return, mean over data sets and seeds.",
+        "goes on to the next rung. Share of the teacher's return, seed by seed, and its mean over "
+        "data sets.",
         "",
     ]
     for student in SEARCHED:
@@ -223,7 +224,7 @@ def rungs(found: list[Record]) -> list[str]:
         rows = []
         for settings, by_set in shares.items():
             each = [np.mean(by_set[name]) for name in sets if by_set[name]]
-            cells = [f"{np.mean(by_set[name]):.2f}" if by_set[name] else "" for name in sets]
+            cells = [" ".join(f"{share:.2f}" for share in by_set[name]) for name in sets]
             rows.append((float(np.mean(each)), [settings or "the defaults", *cells]))
         rows.sort(key=lambda row: -row[0])
         lines += [f"{seconds:g} seconds, {len(rows)} candidates:", ""]
