@@ -9,9 +9,8 @@ Flags given several times are crossed. As in training, several steps are one cal
 share memory. The last command runs a copy of the released PyTorch code
 in turn with ours; neither it nor PyTorch is part of this project.
 
-Useful work is counted as 10 T * 2 N * weights (a forward pass, its backward pass, and the
-backward pass of both); recomputation does not count. The matrix rate is that of 256 x 256
-float32 products chained in a scan, measured in the same process, before and after.
+Useful work and the machine's matrix rate, measured in the same process before and after, are those
+of `rates.py`.
 """
 
 import itertools
@@ -27,6 +26,7 @@ import numpy as np
 import optax
 from absl import app, flags
 from paired import ratio, run_in_turn
+from rates import matmul_rate, median_seconds, useful_flops
 
 from obd_jax import distill, students
 from obd_jax.types import SyntheticData, Targets
@@ -50,29 +50,6 @@ _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Python that has PyTor
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds beside the released code.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls; the median is reported.")
 _STEPS = flags.DEFINE_integer("steps", 4, "Outer steps in a call.")
-
-
-def seconds(function, repeats: int) -> float:
-    """Median seconds of a call, after one that is not counted."""
-    jax.block_until_ready(function())
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def matmul_rate(repeats: int, size: int = 256, length: int = 500) -> float:
-    """FLOP/s of square float32 products chained in a scan."""
-
-    def chain(left, right):
-        return jax.lax.scan(lambda x, _: (x @ right, None), left, length=length)[0]
-
-    left = jax.random.normal(jax.random.key(0), (size, size))
-    right = jnp.linalg.qr(left)[0]  # Orthogonal: products neither grow nor vanish.
-    compiled = jax.jit(chain)
-    return 2 * size**3 * length / seconds(lambda: compiled(left, right), repeats)
 
 
 def measure(
@@ -110,11 +87,11 @@ def measure(
     compile_seconds = time.perf_counter() - start
 
     before = matmul_rate(_REPEATS.value)
-    step_seconds = seconds(lambda: compiled(state, batch), _REPEATS.value) / _STEPS.value
+    block_seconds = median_seconds(lambda: compiled(state, batch), _REPEATS.value)
+    step_seconds = block_seconds / _STEPS.value
     after = matmul_rate(_REPEATS.value)
 
-    weights = d * width + 2 * width * width + width * a
-    flops = 10.0 * inner_steps * 2 * n * weights
+    flops = useful_flops(inner_steps, n, (d, width, width, width, a))
     matmul = (before + after) / 2
     return {
         "meta_gradient": meta_gradient,

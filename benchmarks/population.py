@@ -3,7 +3,8 @@
     python benchmarks/population.py --student=kernel --devices=2
 
 The papers' network (T = 100, 256 pairs, batches of 2,560) or the default kernel student (batches of
-1,024). On a CPU, --devices splits it: two devices then run two sets side by side.
+1,024). On a CPU, --devices splits it: two devices then run two sets side by side. What is compared
+is timed in turn, round by round; networks also beside the machine's matrix rate (`rates.py`).
 """
 
 import dataclasses
@@ -12,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from paired import ratio
+from rates import matmul_rate, useful_flops
 
 from obd_jax import distill, students
 from obd_jax.command_line import config_from_flags, define_flags, field, run_main
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
 D, A, N, STATES = 17, 6, 256, 100_000
+HIDDEN, T = (256, 256, 256), 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +31,14 @@ class Config:
     student: str = field("mlp", "mlp or kernel.")
     members: int = field(8, "P, sets in the population.")
     devices: int = field(1, "CPU devices; of accelerators, all there are.")
-    blocks: int = field(4, "Timed blocks; the median is reported.")
+    blocks: int = field(4, "Timed blocks of a round; their median counts.")
+    rounds: int = field(3, "Rounds.")
 
 
 def make_student(name: str) -> tuple[Student, int, int]:
     """Student, states per batch and outer steps per block."""
     if name == "mlp":
-        return students.mlp(A, steps=100, optimizer=optax.sgd(0.1)), 2560, 2
+        return students.mlp(A, hidden_sizes=HIDDEN, steps=T, optimizer=optax.sgd(0.1)), 2560, 2
     if name == "kernel":
         return students.KernelRecipe("ntk", 3, 0.3, 1e-3, 1.0).student(A), 1024, 50
     raise InvalidInputError(f"unknown student {name!r}; known: mlp, kernel")
@@ -74,15 +79,36 @@ def run(config: Config) -> None:
     make_student(config.student)
     if config.devices > 1:
         jax.config.update("jax_num_cpu_devices", config.devices)
-    alone = seconds(config, 1, distill.device_mesh(jax.devices()[:1]), True)
-    print(f"one set alone: {alone:.4g} s a step")
-    mesh = distill.device_mesh()
-    for one_by_one, name in ((True, "one by one"), (False, "in every operation")):
-        each = seconds(config, config.members, mesh, one_by_one)
-        print(
-            f"{config.members} sets on {mesh.size} devices, {name}: {each:.4g} s a set and step, "
-            f"{alone / each:.2f} of the rate of one after another"
-        )
+    mesh, first = distill.device_mesh(), distill.device_mesh(jax.devices()[:1])
+    together = f"{config.members} sets on {mesh.size} devices"
+    cases = {
+        "one set alone": (1, first, True),
+        f"{together}, one by one": (config.members, mesh, True),
+        f"{together}, in every operation": (config.members, mesh, False),
+    }
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    rates: list[float] = []
+    for _ in range(config.rounds):
+        rates.append(matmul_rate(5))
+        for name, case in cases.items():
+            found[name].append(seconds(config, *case))
+    alone = found["one set alone"]
+    flops = useful_flops(T, N, (D, *HIDDEN, A))
+    for name, each in found.items():
+        line = f"{name}: {spread(each)} s a set and step"
+        if each is not alone:
+            gain = ratio(alone, each)
+            line += f", {gain['median']:.2f} ({gain['least']:.2f} to {gain['largest']:.2f}) times"
+            line += " the rate of one after another"
+        if config.student == "mlp":
+            relative = [flops / s / rate for s, rate in zip(each, rates, strict=True)]
+            line += f"; useful work over that of 256 x 256 products {spread(relative)}"
+        print(line)
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and largest."""
+    return f"{np.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
 def main() -> None:

@@ -3,8 +3,10 @@
     python experiments/run_population.py --dataset=walker2d-medium-expert --seeds=0,1,2,3 \
         --temperatures=0,0.05 --out=runs/population
 
-With --distributed, all processes of a job run this same command; see `docs/jobs.md`. All flags of
-`run_sdw.py` hold for every member, but for those that the lists replace.
+A CPU is split into devices, one for each of its cores as far as they share the sets equally, unless
+$JAX_NUM_CPU_DEVICES says how many. With --distributed, all processes of a job run this same
+command; see `docs/jobs.md`. All flags of `run_sdw.py` hold for every member, but for those that the
+lists replace.
 """
 
 import contextlib
@@ -23,6 +25,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import joblib
 import numpy as np
 from absl import flags
 from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages, writers_of
@@ -442,6 +445,9 @@ def main() -> None:
         temperatures = [float(value) for value in flags.FLAGS.temperatures]
     except ValueError as error:
         raise InvalidInputError(f"--seeds and --temperatures take numbers: {error}") from error
+    if not flags.FLAGS.distributed and jax.config.values["jax_num_cpu_devices"] < 0:
+        devices = distill.devices_of_cpu(len(seeds) * len(temperatures), joblib.cpu_count())
+        jax.config.update("jax_num_cpu_devices", devices)
     try:
         run(config_from_flags(Config, settings), seeds, temperatures)
     except (jax.errors.JaxRuntimeError, ValueError) as error:

@@ -213,3 +213,11 @@ def test_keys_of_another_generator_keep_theirs():
 def test_a_batch_that_devices_cannot_share_is_refused():
     with pytest.raises(InvalidInputError, match="16 states cannot be shared equally by 3 devices"):
         case.batch_shared(distill.device_mesh(jax.devices() * 3))
+
+
+@pytest.mark.parametrize(
+    ("members", "cores", "devices"),
+    [(8, 2, 2), (3, 2, 1), (6, 4, 3), (2, 16, 2), (1, 8, 1), (8, 1, 1), (7, 8, 7)],
+)
+def test_a_cpu_is_split_into_as_many_devices_as_share_the_sets_equally(members, cores, devices):
+    assert distill.devices_of_cpu(members, cores) == devices

@@ -99,6 +99,19 @@ def start(out, job, **flags):
     return processes
 
 
+def test_a_cpu_of_two_cores_takes_two_sets_at_a_time(alone, tmp_path):
+    words = [sys.executable, str(SCRIPT), f"--out={tmp_path / 'all'}", "--seeds=0,1"]
+    words += [f"--{name}={value}" for name, value in TINY.items()] + ["--temperatures=0"]
+    environment = {**os.environ, "LOKY_MAX_CPU_COUNT": "2"}
+    environment.pop("JAX_NUM_CPU_DEVICES", None)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "all/results.json").read_text())
+    assert found["devices"] == 2
+    expected = [m["loss"] for m in alone[1]["members"] if m["temperature"] == 0]
+    assert [m["loss"] for m in found["members"]] == pytest.approx(expected, rel=1e-5)
+
+
 def job_number():
     """The port that JAX takes for a SLURM job depends on its number."""
     return random.SystemRandom().randrange(10**6)
