@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +124,12 @@ class Config:
     )
     residual: bool = field(
         False, "MLP student: layers as wide as the one before add their activations to that one's."
+    )
+    also_depths: tuple[int, ...] = field(
+        (), "MLP student: other numbers of hidden layers that the set has to serve as well."
+    )
+    also_steps: tuple[int, ...] = field(
+        (), "MLP student: other numbers of training steps that the set has to serve as well."
     )
     meta_gradient: str = field(
         "reverse", f"MLP student: through its training, one of {', '.join(students.TRAINERS)}."
@@ -279,20 +286,28 @@ def stages(config: Config, action_size: int) -> list[Stage]:
             cloning=config.cloning,
         )
         beside.append((config.lazy_weight, lazy.student(action_size)))
+    if not isinstance(own, students.MLPRecipe):
+        members = [(1.0, own.student(action_size)), *beside]
+        return [Stage(members, 1.0, config.outer_steps, config.outer_learning_rate)]
+    served = [
+        own,
+        *(replace(own, hidden_sizes=own.hidden_sizes[:1] * depth) for depth in config.also_depths),
+        *(replace(own, steps=steps) for steps in config.also_steps),
+    ]
+
+    def trained(recipes: list[students.MLPRecipe]) -> list[tuple[float, Student]]:
+        return [(1 / len(recipes), each.student(action_size, trainer)) for each in recipes]
+
     found = []
     for width, steps in zip(config.narrow_widths, config.narrow_steps, strict=True):
-        assert isinstance(own, students.MLPRecipe)
-        narrow = dataclasses.replace(
-            own, hidden_sizes=(width,) * len(own.hidden_sizes), centred=True
-        )
+        narrow = [
+            replace(each, hidden_sizes=(width,) * len(each.hidden_sizes), centred=True)
+            for each in served
+        ]
         learning_rate = config.outer_learning_rate * (max(own.hidden_sizes) / width) ** 0.5
-        members = [(1.0, narrow.student(action_size, trainer)), *beside]
+        members = [*trained(narrow), *beside]
         found.append(Stage(members, config.narrow_spread, steps, learning_rate))
-    if isinstance(own, students.MLPRecipe):
-        distilled_for = own.student(action_size, trainer)
-    else:
-        distilled_for = own.student(action_size)
-    members = [(1.0, distilled_for), *beside]
+    members = [*trained(served), *beside]
     return [*found, Stage(members, 1.0, config.outer_steps, config.outer_learning_rate)]
 
 
@@ -335,9 +350,21 @@ def check(config: Config) -> None:
     students.make_trainer(config.meta_gradient, config.window)
     if config.student != "mlp" and config.meta_gradient != "reverse":
         raise InvalidInputError(f"--meta_gradient={config.meta_gradient} needs --student=mlp")
-    if "truncated" in config.meta_gradient and config.window > config.inner_steps:
+    shortest = min((config.inner_steps, *config.also_steps))
+    if "truncated" in config.meta_gradient and config.window > shortest:
         raise InvalidInputError(
-            f"--window must be at most --inner_steps {config.inner_steps}, got {config.window}"
+            f"--window must be at most the least of --inner_steps and --also_steps, {shortest}, "
+            f"got {config.window}"
+        )
+    for name in ("also_depths", "also_steps"):
+        given = getattr(config, name)
+        if given and config.student != "mlp":
+            raise InvalidInputError(f"--{name} needs --student=mlp")
+        if min(given, default=1) < 1:
+            raise InvalidInputError(f"--{name} must be positive numbers, got {given}")
+    if config.also_depths and len({*config.hidden_sizes}) > 1:
+        raise InvalidInputError(
+            f"--also_depths needs --hidden_sizes of one width, got {config.hidden_sizes}"
         )
     if config.student != "mlp" and config.narrow_widths:
         raise InvalidInputError("--narrow_widths needs --student=mlp")

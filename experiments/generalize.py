@@ -36,6 +36,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "2 hidden layers": {**RECIPE, "hidden_sizes": (256,) * 2},
     "4 hidden layers": {**RECIPE, "hidden_sizes": (256,) * 4},
     "5 hidden layers": {**RECIPE, "hidden_sizes": (256,) * 5},
+    "6 hidden layers": {**RECIPE, "hidden_sizes": (256,) * 6},
     "residual": {**RECIPE, "residual": True},
     "width 64": {**RECIPE, "hidden_sizes": (64,) * 3},
     "width 1024": {**RECIPE, "hidden_sizes": (1024,) * 3, "students": 5},

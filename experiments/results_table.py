@@ -45,6 +45,9 @@ LABELS = {
     "sdw_av_pbc_best_smooth": "SDW-Av-PBC, good episodes, ridge 0.01",
     "sdw_av_pbc_early": "SDW-Av-PBC, early steps weigh more",
     "sdw_av_pbc_best_early": "SDW-Av-PBC, good episodes, early steps weigh more, decay",
+    "av_pbc_depths": "Av-PBC, for two to four hidden layers",
+    "av_pbc_steps": "Av-PBC, for 50 to 200 training steps",
+    "av_pbc_bounded": "Av-PBC, actions within bounds",
     "av_pbc_early_long": "Av-PBC, early steps weigh more, noise, 8,000 steps at 0.03",
     "bc": "BC on all data",
     "teacher": "teacher",
@@ -66,6 +69,9 @@ EFFECTS = (
     ("av_pbc_best_smooth", "av_pbc"),
     ("sdw_av_pbc_early", "sdw_av_pbc"),
     ("av_pbc_early_long", "av_pbc"),
+    ("av_pbc_depths", "av_pbc"),
+    ("av_pbc_steps", "av_pbc"),
+    ("av_pbc_bounded", "av_pbc"),
 )
 KINDS = {
     "kernel": "Kernel student",

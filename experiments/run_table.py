@@ -54,6 +54,11 @@ DATASETS = tuple(
     for kind in ("medium-replay", "medium", "medium-expert")
 )
 
+# Steps of `--config=transfer` where each costs so many times as much.
+SHORTER: dict[float, dict[str, Any]] = {
+    3: {"narrow_steps": (667, 200), "outer_steps": 67},
+    3.5: {"narrow_steps": (571, 171), "outer_steps": 57},
+}
 # What distillation's rows are, as settings of a run.
 DISTILLED: dict[str, dict[str, Any]] = {
     "dbc": {"objective": "dbc", "temperature": 0.0, "state_noise": 0.0},
@@ -86,6 +91,9 @@ DISTILLED: dict[str, dict[str, Any]] = {
         "outer_learning_rate": 0.03,
         "clip_norm": 0.03,
     },
+    "av_pbc_depths": {"temperature": 0.0, **SHORTER[3], "also_depths": (2, 4)},
+    "av_pbc_steps": {"temperature": 0.0, **SHORTER[3.5], "also_steps": (50, 200)},
+    "av_pbc_bounded": {"temperature": 0.0, "constraint": "squashed"},
     "av_pbc_early_long": {
         "temperature": 0.0,
         "early_steps": 50.0,
@@ -113,7 +121,7 @@ FOR_KERNELS = (
     *GRID,
 )
 # Rows whose settings are the MLP's alone.
-FOR_MLPS = ("sdw_av_pbc_best_early",)
+FOR_MLPS = ("sdw_av_pbc_best_early", "av_pbc_depths", "av_pbc_steps", "av_pbc_bounded")
 SELECTED = ("random", "sdr")
 # What has no synthetic set: the policy itself is scored.
 POLICIES = ("bc", "teacher")

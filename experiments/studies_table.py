@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from diversity import EPISODES, PARTS, SHARE, SURROUNDING
+from generalize import STUDENTS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from results_table import LABELS, Scores, means, read
@@ -58,30 +59,32 @@ def generalization(found: list[Record]) -> list[str]:
     """How sets serve students that they were not made for."""
     if not found:
         return []
-    by_kind: dict[str, dict[str, list[float]]] = defaultdict(dict)
-    for record in found:
-        by_kind[record["students"]][record["set"]] = record["per_student"]
-    sets = sorted({record["set"] for record in found})
-    rows = []
-    for kind, scores in by_kind.items():
-        cells = []
-        for name in sets:
-            each = scores.get(name)
-            if each is None:
-                cells.append("")
-            elif not each:
-                cells.append("diverges")
-            else:
-                cells.append(f"{np.mean(each):.1f} ({min(each):.0f} to {max(each):.0f})")
-        rows.append([kind, *cells])
-    return [
+    lines = [
         "## Other students",
         "",
         "Sets of `run_table.py` serve students that they were not made for; mean return, and the "
         "worst and best student. Made by `experiments/generalize.py`.",
         "",
-        *table(["students", *sets], rows),
     ]
+    scores = {
+        (*record["set"].split("/"), record["students"]): record["per_student"] for record in found
+    }
+    for dataset in sorted({dataset for dataset, *_ in scores}):
+        sets = sorted({name for each, name, _ in scores if each == dataset})
+        rows = []
+        for kind in STUDENTS:
+            cells = [served(scores.get((dataset, name, kind))) for name in sets]
+            if any(cells):
+                rows.append([kind, *cells])
+        lines += table([f"{dataset}, students", *sets], rows)
+    return lines
+
+
+def served(each: list[float] | None) -> str:
+    """Mean over students, and the worst and best; none, if their training diverged."""
+    if each is None:
+        return ""
+    return f"{np.mean(each):.1f} ({min(each):.0f} to {max(each):.0f})" if each else "diverges"
 
 
 def grid(scores: Scores) -> list[str]:
@@ -233,6 +236,37 @@ def rungs(found: list[Record]) -> list[str]:
     return lines
 
 
+def levers(found: list[Record]) -> list[str]:
+    """The same work spent in other ways."""
+    if not found:
+        return []
+    by_name: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in found:
+        cell = record["cell"]
+        for suffix, values in record["result"].items():
+            by_name[cell["lever"] + suffix][cell["dataset"]].append(values)
+    sets = sorted({record["cell"]["dataset"] for record in found})
+    rows = []
+    for name, by_set in by_name.items():
+        cells = []
+        for measure, digits in (("loss", 4), ("return", 1)):
+            for each in sets:
+                values = (f"{result[measure]:.{digits}f}" for result in by_set[each])
+                cells.append(" ".join(values))
+        rows.append([name, *cells])
+    heads = [f"{measure}, {name}" for measure in ("loss", "return") for name in sets]
+    return [
+        "## The same work, spent in other ways",
+        "",
+        "MLP student with its default settings, all of equal work: outer steps times training "
+        "steps times students. Loss of fresh students, and returns; a number for each seed. "
+        "`averaged`: the mean of the sets after every ten of the last quarter of the outer steps. "
+        "Made by `experiments/levers.py`.",
+        "",
+        *table(["", *heads], rows),
+    ]
+
+
 def document(folder: pathlib.Path) -> str:
     """The whole text."""
     scores, _ = read(folder)
@@ -242,6 +276,7 @@ def document(folder: pathlib.Path) -> str:
         parts(studied),
         generalization(records(folder / "generalization.jsonl")),
         search(records(folder / "search.jsonl")),
+        levers(records(folder / "levers.jsonl")),
     )
     text = [
         "# Studies on embedded data",

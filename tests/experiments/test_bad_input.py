@@ -207,7 +207,20 @@ OPTIONS = {
     ),
     "window beyond the training": (
         {"student": "mlp", "meta_gradient": "truncated", "inner_steps": 5, "window": 6},
-        ["--window", "--inner_steps 5", "6"],
+        ["--window", "--inner_steps", "5", "6"],
+    ),
+    "window beyond another training": (
+        {"student": "mlp", "meta_gradient": "truncated", "window": 6, "also_steps": (5,)},
+        ["--window", "--also_steps", "5", "6"],
+    ),
+    "depths of a kernel student": ({"also_depths": (2,)}, ["--also_depths", "--student=mlp"]),
+    "depth of zero": (
+        {"student": "mlp", "also_depths": (2, 0)},
+        ["--also_depths", "positive", "(2, 0)"],
+    ),
+    "depths of several widths": (
+        {"student": "mlp", "also_depths": (2,), "hidden_sizes": (8, 4)},
+        ["--also_depths", "one width", "(8, 4)"],
     ),
     "narrow networks for a kernel student": (
         {"narrow_widths": (8,), "narrow_steps": (5,)},

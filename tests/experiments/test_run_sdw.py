@@ -375,6 +375,33 @@ def test_narrow_students_are_centred_and_their_variance_counts_less():
     np.testing.assert_array_equal(student.act(params, pairs.observations), 0.0)
 
 
+def test_a_set_serves_students_of_other_depths_and_trainings_as_well():
+    config = dataclasses.replace(
+        TINY,
+        hidden_sizes=(8, 8),
+        inner_steps=3,
+        inner_learning_rate=0.5,
+        narrow_widths=(2,),
+        narrow_steps=(5,),
+        also_depths=(1, 3),
+        also_steps=(6,),
+    )
+    alike = dataclasses.replace(config, also_depths=(), also_steps=())
+    pairs = SyntheticData(np.ones((3, 4), np.float32), np.full((3, 2), 0.5, np.float32))
+    for stage, plain, width in zip(stages(config, 2), stages(alike, 2), (2, 8), strict=True):
+        assert [weight for weight, _ in stage.students] == [0.25] * 4
+        assert stage[1:] == plain[1:]
+        fitted = [student.fit(jax.random.key(0), pairs) for _, student in stage.students]
+        trained = [getattr(params, "trained", params)["params"] for params in fitted]
+        assert [len(params) - 1 for params in trained] == [2, 1, 3, 2]
+        assert {params["Dense_0"]["kernel"].shape for params in trained} == {(4, width)}
+        errors = [
+            float(np.square(student.act(params, pairs.observations) - 0.5).mean())
+            for (_, student), params in zip(stage.students, fitted, strict=True)
+        ]
+        assert errors[3] < 0.9 * errors[0]  # The same start, twice the steps.
+
+
 def test_a_teacher_without_a_critic_is_imitated_without_weights(monkeypatch):
     monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, temperature=0.0))

@@ -169,6 +169,19 @@ def test_rows_of_one_family_are_for_that_family():
             assert (cell.config.outer_optimizer, cell.config.clip_norm) == ("adamw", 0.03)
 
 
+@pytest.mark.parametrize("row", ["av_pbc_depths", "av_pbc_steps"])
+def test_a_set_for_several_students_costs_no_more_than_one_for_one(row):
+    def work(config):
+        depths = [len(config.hidden_sizes), *config.also_depths]
+        trainings = [config.inner_steps * depth / depths[0] for depth in depths]
+        each = sum(trainings) + sum(config.also_steps)
+        return np.array([*config.narrow_steps, config.outer_steps]) * each
+
+    wanted = run_table.TableConfig(rows=f"av_pbc,{row}", families="mlp", seeds=(0,), datasets="toy")
+    alone, several = (cell.config for cell in run_table.cells(wanted)["toy"])
+    np.testing.assert_allclose(work(several), work(alone), rtol=0.01)
+
+
 def test_a_folder_without_cells_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="makes them"):
         results_table.document(tmp_path)

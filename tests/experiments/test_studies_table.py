@@ -34,8 +34,21 @@ def folder(tmp_path):
             ]
             study = {"dataset": "hopper-medium", "part": part, "seed": seed, "points": points}
             write(tmp_path / f"diversity/hopper-medium/{part}-{seed}.json", study)
-    scored = {"set": "hopper-medium/a", "students": "residual", "per_student": [1.0, 3.0]}
-    write(tmp_path / "generalization.jsonl", scored)
+    scored = [
+        {"set": "hopper-medium/a", "students": "residual", "per_student": [1.0, 3.0]},
+        {"set": "hopper-medium/b", "students": "kernel", "per_student": []},
+        {"set": "walker2d-medium/a", "students": "kernel", "per_student": [7.0]},
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in scored)
+    (tmp_path / "generalization.jsonl").write_text(lines)
+    lever = {
+        "cell": {"lever": "two students", "dataset": "hopper-medium"},
+        "result": {
+            "": {"loss": 0.25, "return": 30.0},
+            ", averaged": {"loss": 0.125, "return": 40.0},
+        },
+    }
+    (tmp_path / "levers.jsonl").write_text(2 * (json.dumps(lever) + "\n"))
     trial = {
         "cell": {"settings": {"depth": 2}, "dataset": "hopper-medium", "seconds": 8.0},
         "result": {"share": 0.5},
@@ -53,7 +66,13 @@ def test_the_document_has_every_study(folder, tmp_path):
     assert "| return | random | 10.5 | 20.5 |" in text
     assert "| return | quality | 20.5 | 30.5 |" in text
     assert "| loss on its own states | random | 0.1000 | 0.0091 |" in text
-    assert "| residual | 2.0 (1 to 3) |" in text
+    assert "| hopper-medium, students | a | b |" in text
+    assert "| residual | 2.0 (1 to 3) |  |" in text
+    assert "| kernel |  | diverges |" in text
+    assert "| walker2d-medium, students | a |\n| --- | --- |\n| kernel | 7.0 (7 to 7) |" in text
+    assert "|  | loss, hopper-medium | return, hopper-medium |" in text
+    assert "| two students | 0.2500 0.2500 | 30.0 30.0 |" in text
+    assert "| two students, averaged | 0.1250 0.1250 | 40.0 40.0 |" in text
     sections = text.split("### For the ")
     kernel, mlp = (section.split("\n\n", 1)[1] for section in sections[1:])
     head = "8 seconds, 1 candidates:\n\n| mean | settings | hopper-medium |"
@@ -67,12 +86,13 @@ def test_the_document_has_every_study(folder, tmp_path):
 
 
 def test_studies_that_were_not_made_have_no_section(folder):
-    for name in ("generalization.jsonl", "search.jsonl"):
+    for name in ("generalization.jsonl", "search.jsonl", "levers.jsonl"):
         (folder / name).unlink()
     text = studies_table.document(folder)
     assert "## Density weights" in text
     assert "## Other students" not in text
     assert "## Search" not in text
+    assert "## The same work" not in text
 
 
 def test_the_committed_document_is_that_of_the_committed_files():

@@ -1,0 +1,101 @@
+"""Work of distillation, spent in different ways."""
+
+import json
+from types import SimpleNamespace
+
+import jax
+import levers
+import numpy as np
+import pytest
+from config import Config, stages
+
+from obd_jax import distill
+from obd_jax.types import InvalidInputError, SyntheticData
+
+CONFIG = Config(
+    student="mlp",
+    hidden_sizes=(8,),
+    inner_steps=8,
+    outer_steps=40,
+    pairs=8,
+    batch_size=32,
+    temperature=0.0,
+)
+
+
+def work_of(stage, config):
+    """Training steps of a stage, told by how far its students come: one more is another loss."""
+    pairs = SyntheticData(np.ones((3, 4), np.float32), np.full((3, 2), 0.5, np.float32))
+    fitted = stage.students[0][1].fit(jax.random.key(0), pairs)
+    for steps in range(1, config.inner_steps + 1):
+        alike = stages(Config(**{**vars(config), "inner_steps": steps}), 2)[-1].students[0][1]
+        if np.allclose(
+            *(jax.tree.leaves(p)[0] for p in (fitted, alike.fit(jax.random.key(0), pairs)))
+        ):
+            return steps * stage.steps * len(stage.students)
+    raise AssertionError("no such training")
+
+
+@pytest.mark.parametrize("name", levers.LEVERS)
+def test_every_lever_does_the_same_work(name):
+    plan = levers.plan(CONFIG, levers.LEVERS[name], 2)
+    assert sum(work_of(stage, CONFIG) for stage in plan) == 40 * 8
+    for stage in plan:
+        assert sum(weight for weight, _ in stage.students) == pytest.approx(1.0)
+
+
+def test_sets_are_scored_and_kept(tmp_path, monkeypatch):
+    path = tmp_path / "trials.jsonl"
+    names = ["one student", "short trainings first"]
+    config = Config(**{**vars(CONFIG), "outer_steps": 80})
+    found = levers.run(config, ["toy"], names, [0, 1], path)
+    assert list(found) == [n + suffix for n in names for suffix in ("", levers.AVERAGED)]
+    losses = [values["loss"] for by_set in found.values() for values in by_set["toy"]]
+    assert len({*losses}) == 8
+    assert len(path.read_text().splitlines()) == 4
+    monkeypatch.setattr(levers, "trial", None)
+    assert levers.run(config, ["toy"], names, [0, 1], path) == found
+
+
+def test_the_average_is_that_of_the_last_quarter(monkeypatch):
+    def train(key, distiller, targets, synthetic, *, callback, steps, **_):
+        for step in range(10, steps + 1, 10):
+            synthetic = SyntheticData(np.full((2, 3), step), np.full((2, 1), -step))
+            callback(
+                SimpleNamespace(synthetic=synthetic),
+                {"step": step, "eta_seconds": 0.0, "loss": 0.0},
+            )
+        return SimpleNamespace(synthetic=synthetic), []
+
+    setup = SimpleNamespace(data=SimpleNamespace(action_size=2), keys={"distil": jax.random.key(0)})
+    goal = SimpleNamespace(targets=None)
+    monkeypatch.setattr(distill, "train", train)
+    monkeypatch.setattr(levers, "initial_set", lambda *_: None)
+    found = levers.distil(CONFIG, setup, goal, levers.LEVERS["one student"])
+    np.testing.assert_array_equal(found[""].observations, 40)
+    np.testing.assert_array_equal(found[levers.AVERAGED].actions, -40)
+    longer = Config(**{**vars(CONFIG), "outer_steps": 80})
+    found = levers.distil(longer, setup, goal, levers.LEVERS["one student"])
+    np.testing.assert_array_equal(found[levers.AVERAGED].observations, 75)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "message"),
+    [
+        ({"student": "kernel"}, ["one student"], "--student=mlp, got kernel"),
+        ({"inner_steps": 3}, ["one student"], "four training steps"),
+        ({}, ["three"], "unknown lever 'three'; known: one student, two students"),
+    ],
+)
+def test_bad_input_is_refused(tmp_path, changes, names, message):
+    with pytest.raises(InvalidInputError, match=message):
+        levers.run(Config(**{**vars(CONFIG), **changes}), ["toy"], names, [0], tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_trial_is_a_line_of_what_was_done(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    levers.run(CONFIG, ["toy"], ["one student"], [3], path)
+    record = json.loads(path.read_text())
+    assert record["cell"]["base"]["outer_steps"] == 40
+    assert (record["cell"]["dataset"], record["cell"]["seed"]) == ("toy", 3)
