@@ -105,6 +105,10 @@ PROTOCOL = f"""## Protocol
   (`--state_noise=0.05`) and the 8,000 steps, chosen as those were, with seeds 10 and 11.
 - **Early steps weigh more, decay**: `--early_steps=100`, AdamW at 0.03 and gradients clipped at
   0.03, chosen on the shared rollouts of walker2d-medium-expert (`docs/kernel_students.md`).
+- **For two to four hidden layers, for 50 to 200 training steps**: the mean loss of students with 2,
+  3 and 4 hidden layers (`--also_depths=2,4`), or with 50, 100 and 200 training steps
+  (`--also_steps=50,200`), and so fewer outer steps, of the same work. **Actions within bounds**:
+  `--constraint=squashed`, where other sets for MLPs leave actions free.
 - **MLP**: three layers of 256, 100 steps of SGD at 0.1 on tanh actions, the papers' recipe; sets
   are made by `--config=transfer`. Ten students, {EPISODES // 2} episodes each; three ensembles of
   ten, which act by their mean action, {EPISODES // 2} episodes each.
