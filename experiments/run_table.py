@@ -191,11 +191,11 @@ class Cell:
         """
         if not self.path.exists():
             return False
-        found = {
-            **dataclasses.asdict(Config()),  # Settings that are newer than the file.
-            **json.loads(self.path.read_text())["config"],
-        }
-        wanted = json.loads(json.dumps(dataclasses.asdict(self.config)))
+        # Settings that are newer than the file have their defaults.
+        defaults, wanted = (
+            json.loads(json.dumps(dataclasses.asdict(config))) for config in (Config(), self.config)
+        )
+        found = {**defaults, **json.loads(self.path.read_text())["config"]}
         for name, value in wanted.items():
             if found[name] != value:
                 raise InvalidInputError(
