@@ -207,11 +207,11 @@ OPTIONS = {
     ),
     "window beyond the training": (
         {"student": "mlp", "meta_gradient": "truncated", "inner_steps": 5, "window": 6},
-        ["--window", "--inner_steps", "5", "6"],
+        ["--window", "--inner_steps and --also_steps, 5,", "got 6"],
     ),
     "window beyond another training": (
         {"student": "mlp", "meta_gradient": "truncated", "window": 6, "also_steps": (5,)},
-        ["--window", "--also_steps", "5", "6"],
+        ["--window", "--inner_steps and --also_steps, 5,", "got 6"],
     ),
     "depths of a kernel student": ({"also_depths": (2,)}, ["--also_depths", "--student=mlp"]),
     "depth of zero": (
