@@ -17,7 +17,7 @@ $(STAMP): requirements.txt setup.py
 
 # The main job on data recorded from the policies of the package; needs no network.
 run: venv
-	$(BIN)/python experiments/run_sdw.py --dataset=walker2d-medium-expert --out=$(OUT)
+	$(BIN)/python experiments/run_sdw.py --dataset=walker2d-medium-expert --source=embedded --out=$(OUT)
 
 results-doc: venv
 	$(BIN)/python experiments/results_table.py

@@ -13,7 +13,7 @@ from typing import Any
 import evaluate_synthetic
 import numpy as np
 
-from obd_jax import evaluation
+from obd_jax import data, evaluation
 from obd_jax.command_line import config_from_flags, define_flags, field, note, run_main
 from obd_jax.types import InvalidInputError
 
@@ -70,12 +70,23 @@ class Config:
 
 
 def scored(folder: pathlib.Path, kind: str, path: pathlib.Path) -> dict[str, Any]:
-    """The record of a kind of students on a set, from the file or made now."""
+    """The record of a kind of students on a set, from the file or made now.
+
+    Raises:
+        InvalidInputError: the file has scores of another set of this name.
+    """
     name = f"{folder.parent.name}/{folder.name}"
+    sha256 = data.sha256(folder / "distilled.npz")
     if path.exists():
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            if (record["set"], record["students"]) == (name, kind):
+            if record["set"] != name:
+                continue
+            if record["provenance"]["set"]["sha256"] != sha256:
+                raise InvalidInputError(
+                    f"{path} has scores of another set {name}; give another --scores"
+                )
+            if record["students"] == kind:
                 return record
     note(f"{name}: {kind}")
     options = {"episodes": EPISODES, **STUDENTS[kind]}
@@ -87,7 +98,11 @@ def scored(folder: pathlib.Path, kind: str, path: pathlib.Path) -> dict[str, Any
         found["provenance"] = results["provenance"]
         found["student"] = results["student"]
     except evaluation.NotFiniteError as error:  # A student whose training diverges is a finding.
-        found = {"per_student": [], "error": str(error)}
+        found = {
+            "per_student": [],
+            "error": str(error),
+            "provenance": {"set": {"name": str(folder / "distilled.npz"), "sha256": sha256}},
+        }
     record = {"set": name, "students": kind, **found}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

@@ -111,7 +111,10 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
     }
     if writes:
         artefacts.refuse_unusable(out, settings, FREE)
-    mesh = distill.device_mesh()
+    devices = jax.devices()
+    if jax.process_count() == 1:
+        devices = devices[: distill.devices_for(len(members), len(devices))]
+    mesh = distill.device_mesh(devices)
     if len(members) % mesh.size:
         raise InvalidInputError(
             f"{len(members)} sets cannot be shared equally by {mesh.size} devices"
@@ -446,7 +449,7 @@ def main() -> None:
     except ValueError as error:
         raise InvalidInputError(f"--seeds and --temperatures take numbers: {error}") from error
     if not flags.FLAGS.distributed and jax.config.values["jax_num_cpu_devices"] < 0:
-        devices = distill.devices_of_cpu(len(seeds) * len(temperatures), joblib.cpu_count())
+        devices = distill.devices_for(len(seeds) * len(temperatures), joblib.cpu_count())
         jax.config.update("jax_num_cpu_devices", devices)
     try:
         run(config_from_flags(Config, settings), seeds, temperatures)

@@ -30,6 +30,8 @@ MEASURES = {
 }
 
 
+# Candidates of a rung in its table.
+SHOWN = 9
 # Students whose settings were searched, in the order shown.
 SEARCHED = {"kernel": "kernel", "mlp": "MLP"}
 
@@ -199,7 +201,7 @@ def search(found: list[Record]) -> list[str]:
         "Successive halving over settings of distillation, one core with another busy beside it. "
         "Made by `experiments/search.py`: candidates at random, the best third "
         "goes on to the next rung. Share of the teacher's return, seed by seed, and its mean over "
-        "data sets.",
+        "data sets; candidates of a rung compare only over the same seeds.",
         "",
     ]
     for student in SEARCHED:
@@ -230,8 +232,9 @@ def rungs(found: list[Record]) -> list[str]:
             cells = [" ".join(f"{share:.2f}" for share in by_set[name]) for name in sets]
             rows.append((float(np.mean(each)), [settings or "the defaults", *cells]))
         rows.sort(key=lambda row: -row[0])
-        lines += [f"{seconds:g} seconds, {len(rows)} candidates:", ""]
-        shown = [[f"{mean:.2f}", *cells] for mean, cells in rows[:9]]
+        best = f", the best {SHOWN}" if len(rows) > SHOWN else ""
+        lines += [f"{seconds:g} seconds, {len(rows)} candidates{best}:", ""]
+        shown = [[f"{mean:.2f}", *cells] for mean, cells in rows[:SHOWN]]
         lines += table(["mean", "settings", *sets], shown)
     return lines
 
@@ -258,8 +261,9 @@ def levers(found: list[Record]) -> list[str]:
     return [
         "## The same work, spent in other ways",
         "",
-        "MLP student with its default settings, all of equal work: outer steps times training "
-        "steps times students. Loss of fresh students, and returns; a number for each seed. "
+        "MLP student with its default settings, but for fewer outer steps, all of equal work: "
+        "outer steps times training steps times students. Loss of fresh students, and returns; a "
+        "number for each seed. "
         "`averaged`: the mean of the sets after every ten of the last quarter of the outer steps. "
         "Made by `experiments/levers.py`.",
         "",

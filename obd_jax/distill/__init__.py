@@ -10,7 +10,7 @@ from obd_jax.distill.constraints import (
 )
 from obd_jax.distill.distiller import Distiller, DistillerState, distiller
 from obd_jax.distill.initializers import by_weight, choose, kmeans_plus_plus, uniform
-from obd_jax.distill.mesh import device_mesh, devices_of_cpu
+from obd_jax.distill.mesh import device_mesh, devices_for
 from obd_jax.distill.objectives import (
     OBJECTIVES,
     av_pbc,
@@ -48,7 +48,7 @@ __all__ = [
     "cosine_anneal",
     "dbc",
     "device_mesh",
-    "devices_of_cpu",
+    "devices_for",
     "distiller",
     "early",
     "free",

@@ -17,17 +17,17 @@ def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 
-def devices_of_cpu(members: int, cores: int) -> int:
-    """Devices into which a CPU is best split for a population: the most that share it equally.
+def devices_for(members: int, available: int) -> int:
+    """Devices that a population is best shared out over: the most that share it equally.
 
-    Small products gain less from a second core than a second set does. The number goes into JAX's
-    `jax_num_cpu_devices`, before anything is computed.
+    On a CPU, where small products gain less from a second core than a second set does, the number
+    goes into JAX's `jax_num_cpu_devices`, before anything is computed.
 
     Args:
         members: P, sets.
-        cores: that this process may use.
+        available: devices, or cores that this process may use.
     """
-    return max(n for n in range(1, max(cores, 1) + 1) if members % n == 0)
+    return max(n for n in range(1, max(available, 1) + 1) if members % n == 0)
 
 
 def shared_out(mesh: Mesh) -> NamedSharding:

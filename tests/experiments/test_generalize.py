@@ -35,12 +35,24 @@ def test_scores_are_kept_and_tabulated(folder, tmp_path, monkeypatch):
     assert generalize.run(config) == table
 
 
+def test_scores_of_another_set_of_the_same_name_are_not_taken(folder, tmp_path):
+    scores = tmp_path / "scores.jsonl"
+    config = generalize.Config(sets=str(folder), scores=str(scores), students="kernel")
+    generalize.run(config)
+    record = json.loads(scores.read_text())
+    record["provenance"]["set"]["sha256"] = "of another"
+    scores.write_text(json.dumps(record) + "\n")
+    with pytest.raises(InvalidInputError, match="of another set toy/dbc-kernel-0; give"):
+        generalize.run(config)
+
+
 def test_students_that_diverge_are_a_finding(folder, tmp_path, monkeypatch):
     hot = {**generalize.RECIPE, "inner_learning_rate": 1e30}
     monkeypatch.setitem(generalize.STUDENTS, "hot", hot)
     config = generalize.Config(
         sets=str(folder), scores=str(tmp_path / "scores.jsonl"), students="hot"
     )
+    assert generalize.run(config).endswith("| hot | diverges |")
     assert generalize.run(config).endswith("| hot | diverges |")
 
 
