@@ -6,12 +6,12 @@ A data set that `--out` has a file of is not described again.
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 import jax
 import numpy as np
+from resume import read_made
 
 from obd_jax import analysis, artefacts, behavior, data, density, environments
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
@@ -92,10 +92,15 @@ def describe(config: Config, name: str) -> dict[str, Any]:
 
 
 def described(config: Config, name: str) -> dict[str, Any]:
-    """Measures of one data set, from its file if it is there."""
+    """Measures of one data set, from its file if it is there.
+
+    Raises:
+        InvalidInputError: the file was made with other settings.
+    """
     path = pathlib.Path(config.out) / f"{name}.json"
-    if path.exists():
-        return json.loads(path.read_text())
+    found = read_made(path, config, free=("out", "env"))
+    if found is not None:
+        return found
     result = describe(config, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     artefacts.write_json(path, result)

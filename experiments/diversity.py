@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from config import Config
+from resume import read_made
 from scoring import CURVE_SEED, score
 from setup_run import (
     Goal,
@@ -71,7 +72,9 @@ def rows_of(part: str, config: Config, setup: Setup, known: dict[Any, Any]) -> n
         return np.sort(np.argsort(log_density)[outliers : outliers + wanted])
     starts = setup.data.episode_starts
     ends = np.append(starts, states)[1:]
-    best_first = np.argsort(-setup.data.episode_returns, kind="stable")
+    # Those of all episodes; `episode_returns` are of the complete ones.
+    returns = np.add.reduceat(setup.data.rewards.astype(np.float64), starts)
+    best_first = np.argsort(-returns, kind="stable")
     rows = np.concatenate([np.arange(starts[e], ends[e]) for e in best_first])
     return np.sort(rows[:wanted])
 
@@ -87,7 +90,7 @@ def goal_of(part: str, config: Config, setup: Setup, known: dict[Any, Any]) -> G
         return goal
     rows = rows_of(part, config, setup, known)
     targets = jax.tree.map(lambda array: array[rows], goal.targets)
-    return goal._replace(targets=targets, actions=targets.actions)
+    return goal._replace(targets=targets, base=targets)
 
 
 def measure(
@@ -140,7 +143,8 @@ def run(config: StudyConfig) -> list[pathlib.Path]:
     """Make the files that are missing; returns all that were asked for.
 
     Raises:
-        InvalidInputError: an unknown part or data set, or steps that are no multiples of ten.
+        InvalidInputError: an unknown part or data set, steps that are no multiples of ten, or a
+            file that was made with other settings.
     """
     parts = config.parts.split(";")
     for part in parts:
@@ -155,8 +159,6 @@ def run(config: StudyConfig) -> list[pathlib.Path]:
         for seed, part in itertools.product(config.seeds, parts):
             slug = part.replace(", ", "-").lower()
             paths.append(pathlib.Path(config.out) / f"{name}/{slug}-{seed}.json")
-            if paths[-1].exists():
-                continue
             settings = Config(
                 dataset=name,
                 data_rows=config.data_rows,
@@ -165,6 +167,14 @@ def run(config: StudyConfig) -> list[pathlib.Path]:
                 outer_steps=max(config.points),
                 seed=seed,
             )
+            kept = read_made(paths[-1], settings)
+            if kept is not None:
+                measured_at = [point["step"] for point in kept["points"]]
+                if measured_at != sorted(config.points):
+                    raise InvalidInputError(
+                        f"{paths[-1]} was made with --points={measured_at}; give another --out"
+                    )
+                continue
             loaded = loaded or load(settings)
             with jax.default_matmul_precision(settings.precision):
                 setup = prepare(settings, loaded)

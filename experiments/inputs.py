@@ -27,6 +27,8 @@ def load_data(config: Any) -> OfflineData:
     if config.env is not None:
         environments.get(config.env)  # Refuses an unknown one before anything is read.
     if config.dataset == "toy":
+        if config.source != "auto" or config.data_rows is not None or config.env is not None:
+            raise InvalidInputError("--source, --data_rows and --env are not for --dataset=toy")
         return toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
     if config.dataset is not None:
         return data.load(

@@ -5,8 +5,9 @@
 
 Work is counted in training steps that the meta-gradient goes through, so no clock decides. Each
 set is scored by fresh students: their loss on states of the data, and their returns in episodes
-that serve for no score of a table. All flags of `run_sdw.py` hold for every lever; --outer_steps is
-that of one student at a step. A trial that is in --trials already is read, not repeated.
+that serve for no score of a table. All flags of `run_sdw.py` hold for every lever but --anneal and
+--budget_minutes; --outer_steps is that of one student at a step. A trial that is in --trials
+already is read, not repeated.
 """
 
 import dataclasses
@@ -187,7 +188,13 @@ def main() -> None:
     """Entry point."""
     path = pathlib.Path(flags.FLAGS.trials)
     seeds = [int(seed) for seed in flags.FLAGS.seeds]
-    found = run(base_config(), flags.FLAGS.datasets, flags.FLAGS.levers, seeds, path)
+    found = run(
+        base_config(taken=("anneal", "budget_minutes")),
+        flags.FLAGS.datasets,
+        flags.FLAGS.levers,
+        seeds,
+        path,
+    )
     for name, by_set in found.items():
         for dataset, each in by_set.items():
             losses, returns = (

@@ -1,15 +1,18 @@
 """How a run goes on where the process before it ended."""
 
 import contextlib
+import dataclasses
+import json
 import pathlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from obd_jax.artefacts import CHECKPOINTS, Checkpoints, Restored
 from obd_jax.command_line import Clock, note, signals_wait
+from obd_jax.types import InvalidInputError
 
 
 def once(
@@ -41,6 +44,32 @@ def once(
         if kept is not None:
             kept.save(0, arrays, {"made": made, "seconds": clock.seconds[name]})
         return arrays, made
+
+
+def read_made(path: pathlib.Path, config: Any, free: Sequence[str] = ()) -> dict[str, Any] | None:
+    """A result that is kept with the configuration it was made with; None if it is not there.
+
+    Args:
+        path: of the JSON file, with the settings under "config".
+        config: record of the settings wanted; those newer than the file had their defaults.
+        free: names of some that may differ.
+
+    Raises:
+        InvalidInputError: it was made with other settings.
+    """
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    defaults, wanted = (
+        json.loads(json.dumps(dataclasses.asdict(each))) for each in (type(config)(), config)
+    )
+    found = {**defaults, **kept["config"]}
+    for name, value in wanted.items():
+        if name not in free and found[name] != value:
+            raise InvalidInputError(
+                f"{path} was made with --{name}={found[name]}, not {value}; give another --out"
+            )
+    return kept
 
 
 class Saver:

@@ -169,13 +169,16 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
 def make_goals(members: list[Config], setup: Setup, clock: Clock) -> list[Goal]:
     """Every member's objective; the density is fitted once, by the first member's seed."""
     known: dict[Any, Any] = {}
-    seed = members[0].seed
     goal = make_goal(members[0], setup, clock, known)
     by_temperature = {
-        member.temperature: surround(
-            dataclasses.replace(member, seed=seed), setup, goal, clock, known=known
+        temperature: surround(
+            dataclasses.replace(members[0], temperature=temperature),
+            setup,
+            goal,
+            clock,
+            known=known,
         )
-        for member in members
+        for temperature in dict.fromkeys(member.temperature for member in members)
     }
     return [by_temperature[member.temperature] for member in members]
 
@@ -443,16 +446,24 @@ def main() -> None:
     given = config_from_flags(Config, {})
     task = given.env or given.dataset or ""
     settings = preset(flags.FLAGS.config, given.student, given.objective, task)
+    config = config_from_flags(Config, settings)
+    for name in ("seed", "temperature"):
+        if flags.FLAGS[name].present and (name == "seed" or flags.FLAGS.temperatures is not None):
+            raise InvalidInputError(f"a population takes --{name}s, not --{name}")
     try:
         seeds = [int(seed) for seed in flags.FLAGS.seeds]
-        temperatures = [float(value) for value in flags.FLAGS.temperatures]
+        temperatures = [float(value) for value in flags.FLAGS.temperatures or ()]
     except ValueError as error:
         raise InvalidInputError(f"--seeds and --temperatures take numbers: {error}") from error
+    if flags.FLAGS.temperatures is None:
+        temperatures = [config.temperature]
     if not flags.FLAGS.distributed and jax.config.values["jax_num_cpu_devices"] < 0:
         devices = distill.devices_for(len(seeds) * len(temperatures), joblib.cpu_count())
         jax.config.update("jax_num_cpu_devices", devices)
     try:
-        run(config_from_flags(Config, settings), seeds, temperatures)
+        run(config, seeds, temperatures)
+    except InvalidInputError:  # Whatever it says of connections, it is no loss of a process.
+        raise
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if not (flags.FLAGS.distributed and CONNECTION.search(str(error))):
             raise
@@ -465,7 +476,7 @@ if __name__ == "__main__":
     define_flags(Config)
     flags.DEFINE_enum("config", "default", PRESETS, "Settings that flags then override.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the members, in place of --seed.")
-    flags.DEFINE_list("temperatures", ["0.05"], "Of SDW, in place of --temperature.")
+    flags.DEFINE_list("temperatures", None, "Of SDW, in place of a single --temperature.")
     flags.DEFINE_bool("distributed", False, "One of several processes, which find each other.")
     for flag in ("config", "seeds", "temperatures", "distributed"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag])

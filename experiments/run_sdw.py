@@ -32,6 +32,7 @@ def run(config: Config) -> dict[str, Any]:
 
     Raises:
         InvalidInputError: the input cannot be used; nothing has been written.
+        evaluation.NotFiniteError: students of the set are not finite; what is distilled is kept.
         distill.DivergedError: a loss, gradient or set was not finite; the last good set is kept.
         KeyboardInterrupt: a signal ended the run; it can go on.
     """

@@ -9,7 +9,6 @@ The protocol is in `docs/results.md`.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import shutil
 import sys
@@ -19,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from config import FREE, PAPER_STUDENT, Config, preset
-from resume import saving
+from resume import read_made, saving
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
     Loaded,
@@ -189,20 +188,7 @@ class Cell:
         Raises:
             InvalidInputError: it exists and was made with other settings.
         """
-        if not self.path.exists():
-            return False
-        # Settings that are newer than the file have their defaults.
-        defaults, wanted = (
-            json.loads(json.dumps(dataclasses.asdict(config))) for config in (Config(), self.config)
-        )
-        found = {**defaults, **json.loads(self.path.read_text())["config"]}
-        for name, value in wanted.items():
-            if found[name] != value:
-                raise InvalidInputError(
-                    f"{self.path} was made with --{name}={found[name]}, not {value}; give another "
-                    "--out"
-                )
-        return True
+        return read_made(self.path, self.config) is not None
 
 
 def cells(table: TableConfig) -> dict[str, list[Cell]]:

@@ -53,7 +53,8 @@ def score_references(config: Config, setup: Setup) -> dict[str, Any]:
     The data are not there beside raw returns, which are not those that they were recorded with.
     """
     own = distill.dbc(setup.data, setup.normalizer)
-    pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, config.pairs)
+    size = config.pairs if setup.start is None else len(setup.start.actions)
+    pairs = distill.choose(setup.keys["random_real"], distill.uniform, own, size)
     teacher = score_teacher(setup)
     random_real = score(setup, "random_real", pairs, config.students, config.episodes, FINAL_SEED)
     rows: dict[str, Any] = {"random_real": evaluation.summarize(random_real)}
@@ -91,7 +92,9 @@ class Curve:
             self.score(state.synthetic, record)
 
     def score(self, synthetic: SyntheticData, record: dict[str, Any]) -> None:
-        """Add a point: mean and range of a few students."""
+        """Add a point: mean and range of a few students; none at all if no points are wanted."""
+        if not self._config.curve_points:
+            return
         with self._clock("curve"):
             scores = score(
                 self._setup, "curve", synthetic, CURVE_STUDENTS, CURVE_EPISODES, CURVE_SEED

@@ -6,7 +6,8 @@
 Candidates are drawn from SPACES; the first is the defaults. Each rung distils those left from
 the start, on every data set with its share of seconds, and keeps the best third. They are ranked by
 the mean share of the teacher's return, in episodes that serve for no other score. All flags of
-`run_sdw.py` hold for every candidate. A trial that is in --trials already is read, not repeated.
+`run_sdw.py` hold for every candidate but --outer_steps and --budget_minutes. A trial that is in
+--trials already is read, not repeated.
 """
 
 import dataclasses
@@ -20,10 +21,10 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from config import Config, check
+from config import FREE, Config, check
 from scoring import CURVE_SEED, score
 from setup_run import Loaded, distil, initial_set, load, make_goal, prepare, surround
-from sweep import PLACES, base_config
+from sweep import base_config
 
 from obd_jax import distill, environments, evaluation
 from obd_jax.command_line import (
@@ -93,7 +94,7 @@ def changed_from_defaults(config: Config) -> dict[str, Any]:
     """Settings that hold for every candidate and are not the kernel student's defaults."""
     plain = json.loads(json.dumps(dataclasses.asdict(config)))
     defaults = json.loads(json.dumps(dataclasses.asdict(Config())))
-    own = (*PLACES, "dataset", "seed")
+    own = (*FREE, "dataset", "seed")
     return {k: v for k, v in plain.items() if k not in own and v != defaults[k]}
 
 
@@ -219,7 +220,7 @@ def run(
 def main() -> None:
     """Entry point."""
     run(
-        base_config(),
+        base_config(taken=("outer_steps", "budget_minutes")),
         flags.FLAGS.datasets,
         [float(value) for value in flags.FLAGS.seconds],
         flags.FLAGS.candidates,

@@ -76,14 +76,14 @@ class Goal(NamedTuple):
 
     objective:    its name.
     targets:      the objective, as configured.
-    actions:      [M, A] its actions on the data's states.
+    base:         the objective on every state distilled, before weights and noise.
     weights:      [M] of the state density; None without SDW.
     density_card: what to record of the density.
     """
 
     objective: str
     targets: Targets
-    actions: Array
+    base: Targets
     weights: Array | None
     density_card: dict[str, Any] | None
 
@@ -250,7 +250,7 @@ def make_goal(
             known[name] = distill.make_objective(
                 objective, setup.best, setup.normalizer, setup.teacher, config.value_scale
             )
-    return Goal(objective, known[name], known[name].actions, None, None)
+    return Goal(objective, known[name], known[name], None, None)
 
 
 def surround(
@@ -359,14 +359,13 @@ def initial_set(config: Config, setup: Setup, goal: Goal) -> SyntheticData:
     """What distillation starts from: the set given, or N real pairs."""
     if setup.start is not None:
         return setup.start
-    own = distill.dbc(setup.best, setup.normalizer)
     if config.initializer == "relabelled":
-        pool = own._replace(actions=goal.actions)
-    elif config.initializer == "density":
-        assert goal.weights is not None
-        pool = own._replace(weights=goal.weights)
+        pool = goal.base
     else:
-        pool = own
+        pool = distill.dbc(setup.best, setup.normalizer)
+        if config.initializer == "density":
+            assert goal.weights is not None
+            pool = pool._replace(weights=goal.weights)
     return distill.choose(
         setup.keys["initial"], INITIALIZERS[config.initializer], pool, config.pairs
     )

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from obd_jax import artefacts
+
 # Data set -> normalised return of SDW in Lei et al. (2025) on the D4RL set of that name.
 PAPER = {"hopper-medium": 38.4, "walker2d-medium-expert": 44.6, "halfcheetah-medium": 39.5}
 
@@ -26,14 +28,20 @@ def settings(name: str, folder: str) -> dict[str, Any]:
 def result(
     name: str, folder: str, seed: str, out: pathlib.Path, options: list[str]
 ) -> dict[str, Any]:
-    """Results of `run_sdw.py` on a set of a folder, made now unless they are in `out`."""
-    path = out / "results.json"
-    if not path.exists():
+    """Results of `run_sdw.py` on a set of a folder, made now unless they are in `out`.
+
+    Raises:
+        InvalidInputError: those in `out` were made with other settings.
+    """
+    given = {**settings(name, str(pathlib.Path(folder).resolve())), "seed": seed}
+    chosen = [*(f"--{flag}={value}" for flag, value in given.items()), *options]
+    flags = dict(option.removeprefix("--").partition("=")[::2] for option in chosen)
+    if not (out / "results.json").exists():
         script = pathlib.Path(__file__).with_name("run_sdw.py")
-        given = {**settings(name, folder), "seed": seed, "out": out}
-        chosen = [f"--{flag}={value}" for flag, value in given.items()]
-        run_child([sys.executable, str(script), *chosen, *options])
-    return json.loads(path.read_text())
+        run_child([sys.executable, str(script), *chosen, f"--out={out}"])
+        artefacts.write_json(out / "flags.json", flags)
+    artefacts.check_same(out, "flags.json", flags)
+    return json.loads((out / "results.json").read_text())
 
 
 def run_child(command: list[str]) -> None:

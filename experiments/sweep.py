@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import sys
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -28,14 +29,20 @@ from obd_jax import artefacts, data
 from obd_jax.command_line import Clock, config_from_flags, define_flags, kind_of, note, run_main
 from obd_jax.types import InvalidInputError
 
-# What of a run is no setting of it.
-PLACES = (*FREE, "dataset_path", "teacher", "teacher_stats")
+# Of these it is the content that counts.
+FILES = ("dataset_path", "teacher", "teacher_stats")
 
 
 def cell_of(config: Config, sets_name: str) -> dict[str, Any]:
-    """What identifies a cell: every setting, and the set's name instead of paths."""
+    """What identifies a cell: every setting, and the set's name and hashes instead of paths."""
     plain = json.loads(json.dumps(dataclasses.asdict(config)))
-    return {"set": sets_name, **{k: v for k, v in plain.items() if k not in PLACES}}
+    paths = {name: pathlib.Path(plain[name]) for name in FILES if plain[name]}
+    for path in paths.values():
+        if not path.is_file():
+            raise InvalidInputError(f"{path} does not exist")
+    hashes = {name: data.sha256(path) for name, path in paths.items()}
+    own = {name: value for name, value in plain.items() if name not in (*FREE, *FILES)}
+    return {"set": sets_name, **own, **hashes}
 
 
 def run_cell(config: Config, folder: pathlib.Path) -> dict[str, Any]:
@@ -112,8 +119,18 @@ def changed(base: Config, set_name: str, changes: dict[str, Any]) -> Config:
     return dataclasses.replace(base, **settings(set_name, flags.FLAGS.data), **changes)
 
 
-def base_config() -> Config:
-    """Configuration from the flags, with the outer settings of the student."""
+def base_config(taken: Sequence[str] = ()) -> Config:
+    """Configuration from the flags, with the outer settings of the student.
+
+    Args:
+        taken: settings that the script chooses itself.
+
+    Raises:
+        InvalidInputError: one of those is given.
+    """
+    for name in taken:
+        if flags.FLAGS[name].present:
+            raise InvalidInputError(f"--{name} cannot be given: this script sets it itself")
     given = config_from_flags(Config, {})
     return config_from_flags(Config, preset("default", given.student, given.objective, ""))
 

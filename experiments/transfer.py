@@ -15,6 +15,9 @@ import numpy as np
 from absl import app, flags
 from shared_sets import result
 
+from obd_jax import data
+from obd_jax.types import InvalidInputError
+
 OPTIONS = ["--config=transfer", "--curve_points=0"]
 WIDE = (1024, 1024, 1024)
 ADAM = {
@@ -47,13 +50,20 @@ _KINDS = flags.DEFINE_integer("kinds", len(STUDENTS), "Rows of the table, from t
 
 
 def scored(folder: pathlib.Path, kind: str) -> dict[str, Any]:
-    """Results of students of a kind on a set, scored now unless they are."""
+    """Results of students of a kind on a set, scored now unless they are.
+
+    Raises:
+        InvalidInputError: the scores there are of another set.
+    """
     slug = "".join(c if c.isalnum() else "-" for c in kind)
     out = folder.with_name(f"{folder.name} {slug} x{_EPISODES.value}.json")
     if not out.exists():
         given = {"path": str(folder / "distilled.npz"), "out": str(out), **STUDENTS[kind]}
         evaluate_synthetic.run(evaluate_synthetic.Config(episodes=_EPISODES.value, **given))
-    return json.loads(out.read_text())
+    results = json.loads(out.read_text())
+    if results["provenance"]["set"]["sha256"] != data.sha256(folder / "distilled.npz"):
+        raise InvalidInputError(f"{out} has scores of another set; give another --out")
+    return results
 
 
 def main(arguments: list[str]) -> None:

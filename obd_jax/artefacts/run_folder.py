@@ -163,7 +163,8 @@ def _refuse_content(path: pathlib.Path, config: dict[str, Any], free: Sequence[s
 class RunFolder:
     """Writer of a run's files, alone in its folder; configuration and results appear whole or not.
 
-    A context; when it ends, another process may go on in the folder.
+    A context; when it ends, another process may go on in the folder. If `InvalidInputError` ends it
+    before there are metrics, nothing of a new run is left in the folder.
     """
 
     def __init__(
@@ -195,6 +196,7 @@ class RunFolder:
         with contextlib.ExitStack() as stack:
             stack.enter_context(alone(path))
             _refuse_content(path, config, free)  # Another process may have been quicker.
+            self._is_new = not (path / "config.json").exists()
             try:
                 pin(path, config, inputs, free)
                 self._metrics = stack.enter_context((path / "metrics.jsonl").open("a"))
@@ -254,5 +256,11 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        # Input that turned out to be useless before there was anything to keep.
+        useless = kind is not None and issubclass(kind, InvalidInputError)
+        if useless and self._is_new and not (self.path / "metrics.jsonl").stat().st_size:
+            for name in ("config.json", "metrics.jsonl"):
+                (self.path / name).unlink()
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         self._stack.close()

@@ -61,9 +61,14 @@ def choose(key: Key, chooser: Chooser, pool: Targets, size: int) -> SyntheticDat
     """Synthetic set that starts at the N = `size` rows that `chooser` takes from the pool.
 
     Raises:
-        InvalidInputError: N is not between 1 and M.
+        InvalidInputError: N is not between 1 and M, or the pool's arrays differ in length.
     """
-    available = pool.weights.shape[0]
+    available, *others = (len(array) for array in (pool.weights, pool.observations, pool.actions))
+    if others != [available] * 2:
+        raise InvalidInputError(
+            f"a pool has as many observations and actions as weights, got {others[0]} and "
+            f"{others[1]} for {available}"
+        )
     if not 1 <= size <= available:
         raise InvalidInputError(
             f"number of synthetic pairs must be between 1 and the {available} states of the "

@@ -8,6 +8,8 @@ import scipy.stats
 
 from obd_jax.types import InvalidInputError
 
+_DRAWN_AT_ONCE = 1_000_000
+
 
 def interquartile_mean(scores: np.ndarray) -> float:
     """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3)."""
@@ -30,9 +32,13 @@ def stratified_bootstrap_interval(
     """
     strata, size = scores.shape
     generator = np.random.default_rng(seed)
+    # Tens of thousands of short episodes are not drawn all at once.
+    block = max(1, _DRAWN_AT_ONCE // size)
     total = np.zeros(resamples)
     for stratum in scores:
-        total += stratum[generator.integers(0, size, (resamples, size))].mean(axis=1)
+        for first in range(0, resamples, block):
+            rows = total[first : first + block]
+            rows += stratum[generator.integers(0, size, (len(rows), size))].mean(axis=1)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(total / strata, [tail, 1.0 - tail])
     return float(low), float(high)

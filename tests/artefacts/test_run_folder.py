@@ -209,3 +209,31 @@ def test_metrics_are_lines_that_can_be_read_while_the_run_goes_on(tmp_path):
             folder.add_metrics({"step": step})
             lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
             assert [json.loads(line)["step"] for line in lines] == list(range(step + 1))
+
+
+def test_input_that_is_refused_at_last_leaves_nothing_of_a_new_run(tmp_path):
+    with pytest.raises(InvalidInputError, match="useless"), open_folder(tmp_path / "a"):
+        raise InvalidInputError("useless")
+    assert names_in(tmp_path / "a") == []
+    with open_folder(tmp_path / "a", seed=5):
+        pass
+
+
+@pytest.mark.parametrize("keep", [2, -1])
+def test_what_a_run_has_made_outlives_input_that_is_refused(unfinished, keep):
+    with open_folder(unfinished) as folder:
+        folder.cut_metrics(keep)
+    with pytest.raises(InvalidInputError, match="useless"), open_folder(unfinished):
+        raise InvalidInputError("useless")
+    assert names_in(unfinished) == ["checkpoints", "config.json", "metrics.jsonl"]
+
+
+def test_metrics_of_a_new_run_outlive_input_that_is_refused(tmp_path):
+    def begin():
+        with open_folder(tmp_path) as folder:
+            folder.add_metrics({"step": 0})
+            raise InvalidInputError("useless")
+
+    with pytest.raises(InvalidInputError, match="useless"):
+        begin()
+    assert names_in(tmp_path) == ["checkpoints", "config.json", "metrics.jsonl"]

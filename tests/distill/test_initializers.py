@@ -81,3 +81,11 @@ def test_by_weight_draws_in_proportion_and_never_a_zero():
 def test_a_size_that_the_pool_lacks_is_refused(size):
     with pytest.raises(InvalidInputError, match=rf"between 1 and the {M} states.*got {size}"):
         distill.choose(jax.random.key(0), distill.uniform, make_pool(), size)
+
+
+@pytest.mark.parametrize("name", ["observations", "actions", "weights"])
+def test_a_pool_of_unequal_lengths_is_refused(name):
+    pool = make_pool()
+    pool = pool._replace(**{name: getattr(pool, name)[: M // 2]})
+    with pytest.raises(InvalidInputError, match="as many observations and actions as weights"):
+        distill.choose(jax.random.key(0), distill.uniform, pool, 3)

@@ -9,6 +9,7 @@ import scipy.stats
 from obd_jax.evaluation import (
     interquartile_mean,
     nested_bootstrap_interval,
+    statistics,
     stratified_bootstrap_interval,
     summarize,
 )
@@ -133,3 +134,10 @@ def test_tasks_are_never_mixed_and_count_alike():
     # Constant within each task: nothing to resample, whatever the numbers of runs.
     tasks = [np.full((3, 4), 10.0), np.full((1, 20), 40.0)]
     assert nested_bootstrap_interval(tasks) == (25.0, 25.0)
+
+
+def test_blocks_of_draws_change_nothing(monkeypatch):
+    scores = np.random.default_rng(0).normal(size=(3, 70))
+    expected = stratified_bootstrap_interval(scores, resamples=999)
+    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 700)
+    assert stratified_bootstrap_interval(scores, resamples=999) == expected

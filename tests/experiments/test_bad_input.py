@@ -136,6 +136,10 @@ def test_unusable_data_are_refused(inputs, case):
 
 OPTIONS = {
     "no data": ({"dataset_path": None}, ["either --dataset or --dataset_path"]),
+    "rows of the toy": (
+        {"dataset": "toy", "dataset_path": None, "data_rows": 500},
+        ["--data_rows and --env are not for --dataset=toy"],
+    ),
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
     "no teacher": ({"teacher": None}, ["--teacher takes rebrac, td3_bc"]),
     "unknown teacher": ({"teacher": "sac"}, ["'sac'", "bundled, behavior, rebrac", ".npz", ".pt"]),
@@ -328,6 +332,9 @@ SCRIPTS = {
     "unknown objective": ("run_sdw.py", ["--dataset=toy", "--objective=bc"]),
     "no list of integers": ("run_sdw.py", ["--dataset=toy", "--hidden_sizes=a"]),
     "missing set": ("evaluate_synthetic.py", ["--path=/absent.npz"]),
+    "one seed of many": ("run_population.py", ["--dataset=toy", "--seed=3"]),
+    "two temperatures": ("run_population.py", ["--temperature=0", "--temperatures=0,1"]),
+    "a lever's own flag": ("levers.py", ["--student=mlp", "--anneal=constant"]),
 }
 
 

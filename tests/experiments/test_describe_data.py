@@ -1,9 +1,12 @@
 """The table of the embedded data sets, from small ones."""
 
+import dataclasses
 import json
 
 import describe_data
 import pytest
+
+from obd_jax.types import InvalidInputError
 
 TYPES = ("medium-replay", "medium", "expert")
 
@@ -48,3 +51,5 @@ def test_what_has_been_described_is_read(described):
     path.write_text(json.dumps(changed))
     again = describe_data.described(config, "hopper-medium")
     assert again["diversity"] == -1.0
+    with pytest.raises(InvalidInputError, match="made with --epochs=1, not 2; give another --out"):
+        describe_data.described(dataclasses.replace(config, epochs=2), "hopper-medium")

@@ -1,5 +1,6 @@
-"""The study of parts of a data set, on a thousand rows."""
+"""The study of parts of a data set, on a few thousand rows."""
 
+import dataclasses
 import json
 
 import diversity
@@ -15,7 +16,7 @@ def study(folder, **changes):
     given = {
         "out": str(folder),
         "datasets": "hopper-medium",
-        "data_rows": 1000,
+        "data_rows": 3000,
         "seeds": (0,),
         "parts": "quality;all",
         "points": (0, 10),
@@ -37,6 +38,10 @@ def test_every_part_is_measured_once(tmp_path, monkeypatch):
         assert found["provenance"]["data"]["source"] == "embedded"
     monkeypatch.setattr(diversity, "load", None)
     assert diversity.run(study(tmp_path)) == paths
+    with pytest.raises(InvalidInputError, match="made with --data_rows=3000, not 4000; give"):
+        diversity.run(study(tmp_path, data_rows=4000))
+    with pytest.raises(InvalidInputError, match=r"made with --points=\[0, 10\]; give another"):
+        diversity.run(study(tmp_path, points=(10,)))
 
 
 def test_parts_are_what_they_are_called():
@@ -57,6 +62,41 @@ def test_parts_are_what_they_are_called():
     low, high = np.quantile(log_density, [0.01, 0.11])
     assert log_density[parts["diversity"]].min() >= low
     assert log_density[parts["diversity"]].max() <= high + 1e-6
+
+
+@pytest.mark.parametrize("part", diversity.PARTS)
+def test_sets_start_with_the_teachers_actions_on_states_of_the_part(part):
+    config = Config(dataset="toy", density="gaussian", objective="pbc", temperature=0.0)
+    setup = setup_run.prepare(config)
+    goal = diversity.goal_of(part, config, setup, {})
+    start = setup_run.initial_set(config, setup, goal)
+    states = {row.tobytes() for row in np.asarray(goal.targets.observations)}
+    assert len(states) == pytest.approx(
+        len(setup.data) * (1 if "all" in part else diversity.SHARE), rel=0.01
+    )
+    assert {row.tobytes() for row in np.asarray(start.observations)} <= states
+    raw = setup.normalizer.denormalize(start.observations)
+    np.testing.assert_allclose(start.actions, setup.teacher.act(raw), atol=1e-5)
+
+
+def test_good_states_are_those_of_the_best_episodes_complete_or_not():
+    # An episode of a single row that ran out of time, whose row is dropped, has a return but no
+    # start; the last one has a start but no return.
+    config = Config(dataset="toy", density="gaussian")
+    setup = setup_run.prepare(config)
+    starts, lengths = np.array([0, 40, 90]), [40, 50, 10]
+    data = dataclasses.replace(
+        setup.data,
+        **{
+            name: getattr(setup.data, name)[:100]
+            for name in ("observations", "actions", "next_observations", "terminals")
+        },
+        rewards=np.repeat(np.float32([1, 2, 9]), lengths),
+        episode_starts=starts,
+        episode_returns=np.array([40.0, 700.0, 100.0]),
+    )
+    rows = diversity.rows_of("quality", config, setup._replace(data=data), {})
+    assert rows.tolist() == list(range(40, 50))
 
 
 @pytest.mark.parametrize(

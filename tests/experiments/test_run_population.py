@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def start(out, job, **flags):
 
 def test_a_cpu_of_two_cores_takes_two_sets_at_a_time(alone, tmp_path):
     words = [sys.executable, str(SCRIPT), f"--out={tmp_path / 'all'}", "--seeds=0,1"]
-    words += [f"--{name}={value}" for name, value in TINY.items()] + ["--temperatures=0"]
+    words += [f"--{name}={value}" for name, value in TINY.items()] + ["--temperature=0"]
     environment = {**os.environ, "LOKY_MAX_CPU_COUNT": "2"}
     environment.pop("JAX_NUM_CPU_DEVICES", None)
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
@@ -204,6 +205,38 @@ def test_a_process_that_is_killed_ends_the_other_one_too_and_both_go_on(tmp_path
     reached = json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])["step"]
     checkpoints = tmp_path / "two/checkpoints/distil"
     assert str(reached) in {path.name for path in checkpoints.iterdir()}
+
+
+def test_work_for_a_temperature_is_done_once(monkeypatch):
+    done = []
+
+    def surround(config, *_, **__):
+        done.append((config.seed, config.temperature))
+        return config.temperature
+
+    monkeypatch.setattr(run_population, "surround", surround)
+    monkeypatch.setattr(run_population, "make_goal", lambda *_: None)
+    members = run_population.members_of(Config(), [3, 4], [0.1, 0.0])
+    assert run_population.make_goals(members, None, None) == [0.1, 0.0, 0.1, 0.0]
+    assert done == [(3, 0.1), (3, 0.0)]
+
+
+def test_bad_input_is_no_loss_of_a_process_whatever_it_says(monkeypatch):
+    def run(*_):
+        raise InvalidInputError("download failed: Connection refused")
+
+    class Flags(dict):
+        distributed, config, seeds, temperatures = True, "default", ["0"], None
+
+    absent = SimpleNamespace(present=0)
+    monkeypatch.setattr(
+        run_population.flags, "FLAGS", Flags(seed=absent, temperature=absent), raising=False
+    )
+    monkeypatch.setattr(run_population.jax.distributed, "initialize", lambda: None)
+    monkeypatch.setattr(run_population, "config_from_flags", lambda *_: Config(dataset="toy"))
+    monkeypatch.setattr(run_population, "run", run)
+    with pytest.raises(InvalidInputError, match="Connection refused"):
+        run_population.main()
 
 
 @pytest.mark.parametrize(

@@ -324,7 +324,7 @@ def test_good_episodes_alone_are_distilled_in_the_normalisation_of_all():
     for setup, least in ((whole, 0.0), (good, 0.9)):
         config = dataclasses.replace(TINY, least_return=least)
         goal = setup_run.make_goal(config, setup, Clock(), known)
-        assert len(goal.targets.weights) == len(goal.actions) == len(setup.best)
+        assert len(goal.targets.weights) == len(goal.base.actions) == len(setup.best)
         log_density, _ = setup_run.log_densities(config, setup, known)
         assert len(log_density) == len(setup.best)
 
@@ -460,13 +460,29 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     assert "teacher: behaviour policy, hopper expert" in said.err
 
 
+def test_random_pairs_are_as_many_as_those_that_a_run_starts_from(monkeypatch):
+    monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
+    setup = setup_run.prepare(TINY)
+    start = SyntheticData(*(np.zeros((5, n)) for n in (setup.data.observation_size, 2)))
+    sizes = []
+
+    def score(_, label, synthetic, *__):
+        sizes.append((label, len(synthetic.actions)))
+        return np.zeros((1, 2))
+
+    monkeypatch.setattr(scoring, "score", score)
+    for given in (setup, setup._replace(start=start)):
+        scoring.score_references(TINY, given)
+    assert sizes == [("random_real", TINY.pairs), ("random_real", 5)]
+
+
 @pytest.mark.parametrize("initializer", ["relabelled", "kmeans++", "density"])
 def test_every_initializer_gives_real_pairs_to_start_from(monkeypatch, initializer):
     monkeypatch.setattr(inputs, "TOY_TRANSITIONS", 500)
     setup = setup_run.prepare(dataclasses.replace(TINY, initializer=initializer))
     targets = distill.pbc(setup.data, setup.normalizer, setup.teacher)
     weights = np.linspace(0.0, 2.0, len(setup.data))
-    goal = setup_run.Goal("pbc", targets, targets.actions, weights, None)
+    goal = setup_run.Goal("pbc", targets, targets, weights, None)
     config = dataclasses.replace(TINY, initializer=initializer)
     pairs = setup_run.initial_set(config, setup, goal)
     raw = np.asarray(setup.normalizer.denormalize(pairs.observations))

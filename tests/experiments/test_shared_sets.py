@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import shared_sets
+
+from obd_jax.types import InvalidInputError
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 # A run that saves when it is told to end, and says so with its exit status.
@@ -46,6 +49,25 @@ def test_a_signal_ends_the_run_in_its_own_way_and_those_after_it(signals):
     output, _ = parent.communicate(timeout=200)
     assert output == "saved\n"
     assert parent.returncode == (75 if signals == "SIGTERM to the parent" else 130)
+
+
+def test_results_of_other_flags_are_not_taken(tmp_path, monkeypatch):
+    def run_child(command):
+        (out,) = (word.removeprefix("--out=") for word in command if word.startswith("--out="))
+        pathlib.Path(out).mkdir()
+        (pathlib.Path(out) / "results.json").write_text('{"loss": 1.0}')
+
+    def result(seed, *options):
+        return shared_sets.result("hopper-medium", "data", seed, tmp_path / "out", [*options])
+
+    monkeypatch.setattr(shared_sets, "run_child", run_child)
+    assert result("0", "--temperature=0", "--centred") == {"loss": 1.0}
+    monkeypatch.setattr(shared_sets, "run_child", None)
+    assert result("0", "--temperature=0", "--centred") == {"loss": 1.0}
+    with pytest.raises(InvalidInputError, match=r"--temperature is 1, the run in .* has 0$"):
+        result("0", "--temperature=1", "--centred")
+    with pytest.raises(InvalidInputError, match=r"--seed is 2, the run in .* has 0; --centred is"):
+        result("2", "--temperature=0")
 
 
 @pytest.mark.parametrize(("child", "status"), [("pass", 0), ("import sys; sys.exit(2)", 2)])

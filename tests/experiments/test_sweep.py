@@ -60,6 +60,18 @@ def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
     assert json.loads(line)["cell"]["set"] == "toy"
 
 
+def test_a_cell_is_of_its_files_wherever_they_are(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for path, content in zip(paths, ("data", "data", "other"), strict=True):
+        path.write_text(content)
+    one, same, other = (
+        sweep.cell_of(dataclasses.replace(TINY, dataset_path=str(path)), "x") for path in paths
+    )
+    assert one == same != other
+    with pytest.raises(InvalidInputError, match="absent does not exist"):
+        sweep.cell_of(dataclasses.replace(TINY, teacher=str(tmp_path / "absent")), "x")
+
+
 def test_a_cell_that_was_stopped_goes_on(cells, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
