@@ -80,7 +80,7 @@ def scored(folder: pathlib.Path, kind: str, path: pathlib.Path) -> dict[str, Any
     if path.exists():
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            if record["set"] != name:
+            if record["set"] != name or "provenance" not in record:
                 continue
             if record["provenance"]["set"]["sha256"] != sha256:
                 raise InvalidInputError(

@@ -9,8 +9,8 @@ A run whose folder already holds results is read, not repeated. Flags after `--`
 import pathlib
 
 import numpy as np
-from absl import app, flags
-from shared_sets import PAPER, result
+from absl import flags
+from shared_sets import PAPER, result, run_main
 
 from obd_jax.evaluation import stratified_bootstrap_interval
 
@@ -51,4 +51,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_main(main)

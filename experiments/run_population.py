@@ -1,4 +1,4 @@
-"""Distil many sets of one data set in one program, over all devices, and score each of them.
+"""Distil many sets of one data set in one program, over many devices, and score each of them.
 
     python experiments/run_population.py --dataset=walker2d-medium-expert --seeds=0,1,2,3 \
         --temperatures=0,0.05 --out=runs/population
@@ -113,7 +113,10 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
         artefacts.refuse_unusable(out, settings, FREE)
     devices = jax.devices()
     if jax.process_count() == 1:
-        devices = devices[: distill.devices_for(len(members), len(devices))]
+        used = distill.devices_for(len(members), len(devices))
+        if used < len(devices):
+            note(f"{used} of {len(devices)} devices share the {len(members)} sets equally")
+        devices = devices[:used]
     mesh = distill.device_mesh(devices)
     if len(members) % mesh.size:
         raise InvalidInputError(
@@ -196,7 +199,7 @@ def distil(
         members: their configurations.
         setup: what they start from.
         goals: what each is distilled for.
-        mesh: all devices.
+        mesh: the devices.
         folder: of the first process, where the states are saved; None on the others.
     """
     first = members[0]

@@ -5,9 +5,13 @@ import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from absl import app
+
 from obd_jax import artefacts
+from obd_jax.types import InvalidInputError
 
 # Data set -> normalised return of SDW in Lei et al. (2025) on the D4RL set of that name.
 PAPER = {"hopper-medium": 38.4, "walker2d-medium-expert": 44.6, "halfcheetah-medium": 39.5}
@@ -31,17 +35,34 @@ def result(
     """Results of `run_sdw.py` on a set of a folder, made now unless they are in `out`.
 
     Raises:
-        InvalidInputError: those in `out` were made with other settings.
+        InvalidInputError: the run in `out` has other flags, or it is not known which.
     """
     given = {**settings(name, str(pathlib.Path(folder).resolve())), "seed": seed}
     chosen = [*(f"--{flag}={value}" for flag, value in given.items()), *options]
     flags = dict(option.removeprefix("--").partition("=")[::2] for option in chosen)
-    if not (out / "results.json").exists():
+    beside, results = out.with_name(f"{out.name}.flags.json"), out / "results.json"
+    if results.exists() and not beside.exists():
+        raise InvalidInputError(f"{results} lacks {beside}, its flags; give another --out")
+    artefacts.check_same(out.parent, beside.name, flags)
+    if not results.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        artefacts.write_json(beside, flags)
         script = pathlib.Path(__file__).with_name("run_sdw.py")
         run_child([sys.executable, str(script), *chosen, f"--out={out}"])
-        artefacts.write_json(out / "flags.json", flags)
-    artefacts.check_same(out, "flags.json", flags)
-    return json.loads((out / "results.json").read_text())
+    return json.loads(results.read_text())
+
+
+def run_main(main: Callable[[list[str]], None]) -> None:
+    """`absl.app.run`, with one line on stderr and exit code 2 upon input that cannot be used."""
+
+    def wrapped(arguments: list[str]) -> None:
+        try:
+            main(arguments)
+        except InvalidInputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(wrapped)
 
 
 def run_child(command: list[str]) -> None:

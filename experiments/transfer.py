@@ -12,8 +12,8 @@ from typing import Any
 
 import evaluate_synthetic
 import numpy as np
-from absl import app, flags
-from shared_sets import result
+from absl import flags
+from shared_sets import result, run_main
 
 from obd_jax import data
 from obd_jax.types import InvalidInputError
@@ -89,4 +89,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_main(main)

@@ -196,7 +196,9 @@ class RunFolder:
         with contextlib.ExitStack() as stack:
             stack.enter_context(alone(path))
             _refuse_content(path, config, free)  # Another process may have been quicker.
-            self._is_new = not (path / "config.json").exists()
+            self._is_new = {file.name for file in path.iterdir()} == {CHECKPOINTS} and {
+                file.name for file in (path / CHECKPOINTS).iterdir()
+            } <= {".lock"}
             try:
                 pin(path, config, inputs, free)
                 self._metrics = stack.enter_context((path / "metrics.jsonl").open("a"))
@@ -259,8 +261,8 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         # Input that turned out to be useless before there was anything to keep.
         useless = kind is not None and issubclass(kind, InvalidInputError)
-        if useless and self._is_new and not (self.path / "metrics.jsonl").stat().st_size:
+        if useless and self._is_new and not self._metrics.tell():
             for name in ("config.json", "metrics.jsonl"):
-                (self.path / name).unlink()
+                (self.path / name).unlink(missing_ok=True)
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         self._stack.close()

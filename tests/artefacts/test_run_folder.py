@@ -219,6 +219,13 @@ def test_input_that_is_refused_at_last_leaves_nothing_of_a_new_run(tmp_path):
         pass
 
 
+def test_what_others_left_outlives_input_that_is_refused(tmp_path):
+    (tmp_path / "checkpoints" / "distil").mkdir(parents=True)
+    with pytest.raises(InvalidInputError, match="useless"), open_folder(tmp_path):
+        raise InvalidInputError("useless")
+    assert (tmp_path / "checkpoints" / "distil").exists()
+
+
 @pytest.mark.parametrize("keep", [2, -1])
 def test_what_a_run_has_made_outlives_input_that_is_refused(unfinished, keep):
     with open_folder(unfinished) as folder:

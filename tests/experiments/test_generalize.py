@@ -40,6 +40,8 @@ def test_scores_of_another_set_of_the_same_name_are_not_taken(folder, tmp_path):
     config = generalize.Config(sets=str(folder), scores=str(scores), students="kernel")
     generalize.run(config)
     record = json.loads(scores.read_text())
+    scores.write_text(json.dumps({**record, "provenance": None}).replace('"provenance"', '"old"'))
+    assert generalize.run(config)  # Who does not say of which set is not believed.
     record["provenance"]["set"]["sha256"] = "of another"
     scores.write_text(json.dumps(record) + "\n")
     with pytest.raises(InvalidInputError, match="of another set toy/dbc-kernel-0; give"):

@@ -1,5 +1,6 @@
 """Runs on the shared sets: what ends one ends all."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_signal_ends_the_run_in_its_own_way_and_those_after_it(signals):
 def test_results_of_other_flags_are_not_taken(tmp_path, monkeypatch):
     def run_child(command):
         (out,) = (word.removeprefix("--out=") for word in command if word.startswith("--out="))
-        pathlib.Path(out).mkdir()
+        pathlib.Path(out).mkdir(exist_ok=True)
         (pathlib.Path(out) / "results.json").write_text('{"loss": 1.0}')
 
     def result(seed, *options):
@@ -68,6 +69,12 @@ def test_results_of_other_flags_are_not_taken(tmp_path, monkeypatch):
         result("0", "--temperature=1", "--centred")
     with pytest.raises(InvalidInputError, match=r"--seed is 2, the run in .* has 0; --centred is"):
         result("2", "--temperature=0")
+    # A run that was stopped and ended by itself is known; one of unknown flags is not.
+    flags = tmp_path / "out.flags.json"
+    assert json.loads(flags.read_text())["env"] == "hopper"
+    flags.unlink()
+    with pytest.raises(InvalidInputError, match=r"lacks .*out\.flags\.json, its flags; give"):
+        result("0", "--temperature=0", "--centred")
 
 
 @pytest.mark.parametrize(("child", "status"), [("pass", 0), ("import sys; sys.exit(2)", 2)])
