@@ -130,6 +130,21 @@ def cell_of(by_seed: dict[int, np.ndarray] | None) -> str:
     return f"{each.mean():.1f} ({', '.join(f'{value:.0f}' for value in each)})"
 
 
+def of_parts(folder: pathlib.Path) -> list[Record]:
+    """The study of parts, of the seeds that every part of a data set has: so means compare."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("diversity/*/*.json"))]
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for record in found:
+        seeds[record["dataset"], record["part"]].add(record["seed"])
+    return [
+        record
+        for record in found
+        if all(
+            record["seed"] in own for (name, _), own in seeds.items() if name == record["dataset"]
+        )
+    ]
+
+
 def parts(found: list[Record]) -> list[str]:
     """Parts of data sets, along distillation."""
     if not found:
@@ -274,7 +289,7 @@ def levers(found: list[Record]) -> list[str]:
 def document(folder: pathlib.Path) -> str:
     """The whole text."""
     scores, _ = read(folder)
-    studied = [json.loads(path.read_text()) for path in sorted(folder.glob("diversity/*/*.json"))]
+    studied = of_parts(folder)
     sections = (
         grid(scores),
         parts(studied),
@@ -298,7 +313,7 @@ def run(config: DocumentConfig) -> None:
     """Write document and picture."""
     folder, out = pathlib.Path(config.results), pathlib.Path(config.out)
     out.write_text(document(folder))
-    studied = [json.loads(path.read_text()) for path in sorted(folder.glob("diversity/*/*.json"))]
+    studied = of_parts(folder)
     if studied:
         draw(studied, out.with_suffix(".png"))
     print(f"written to {out}")

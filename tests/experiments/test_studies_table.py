@@ -34,6 +34,8 @@ def folder(tmp_path):
             ]
             study = {"dataset": "hopper-medium", "part": part, "seed": seed, "points": points}
             write(tmp_path / f"diversity/hopper-medium/{part}-{seed}.json", study)
+    # A seed that not all parts have does not count.
+    write(tmp_path / "diversity/hopper-medium/quality-2.json", {**study, "seed": 2, "points": []})
     scored = [
         {"set": "hopper-medium/a", "students": "residual", "per_student": [1.0, 3.0]},
         {"set": "hopper-medium/b", "students": "kernel", "per_student": []},
