@@ -237,6 +237,7 @@ def run(table: TableConfig) -> list[str]:
                 content = make(cell, loaded, known)
                 cell.path.parent.mkdir(parents=True, exist_ok=True)
                 artefacts.write_json(cell.path, content, indent=None)
+                shutil.rmtree(cell.set_folder / artefacts.CHECKPOINTS, ignore_errors=True)
             except (distill.DivergedError, FloatingPointError) as error:
                 failed.append(cell.name)
                 note(f"{cell.name} failed: {error}")
@@ -329,7 +330,6 @@ def distilled(
         "student": students.to_card(setup.recipe),
     }
     artefacts.save(cell.set_folder, artefacts.DistilledSet(state.synthetic, setup.normalizer, card))
-    shutil.rmtree(cell.set_folder / artefacts.CHECKPOINTS, ignore_errors=True)
     extra = {
         "density": goal.density_card,
         "outer_steps": last["step"],

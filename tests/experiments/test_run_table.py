@@ -80,6 +80,25 @@ def test_a_set_begun_with_other_settings_is_not_gone_on_with(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cell_stopped_while_it_is_scored_is_not_distilled_again(
+    made, tmp_path, monkeypatch, capsys
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    wanted = table(tmp_path, rows="sdw_av_pbc")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_table, "score_family", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_table.run(wanted)
+    assert run_table.run(wanted) == []
+    assert "goes on from step 3 in" in capsys.readouterr().err
+    name = "sdw_av_pbc-kernel-0"
+    for key in ("returns", "loss", "outer_steps"):
+        assert cell(tmp_path, name)[key] == cell(made, name)[key]
+    assert not (tmp_path / "sets/toy" / name / artefacts.CHECKPOINTS).exists()
+
+
 def test_a_cell_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     def make(cell, *_):
         if cell.row == "dbc":
