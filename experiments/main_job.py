@@ -10,8 +10,9 @@ import pathlib
 
 import numpy as np
 from absl import flags
-from shared_sets import PAPER, result, run_main
+from shared_sets import PAPER, result
 
+from obd_jax.command_line import run_main
 from obd_jax.evaluation import stratified_bootstrap_interval
 
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of rollouts and checkpoints.")
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
     )
     for name in _SETS.value:
         results = [
-            result(name, _DATA.value, seed, out / f"{name}-{seed}", arguments[1:])
+            result(name, _DATA.value, seed, out / f"{name}-{seed}", arguments)
             for seed in _SEEDS.value
         ]
         rows = [each["returns"] for each in results]
@@ -51,4 +52,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, passes_on=True)

@@ -5,10 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
-
-from absl import app
 
 from obd_jax import artefacts
 from obd_jax.types import InvalidInputError
@@ -50,19 +47,6 @@ def result(
         script = pathlib.Path(__file__).with_name("run_sdw.py")
         run_child([sys.executable, str(script), *chosen, f"--out={out}"])
     return json.loads(results.read_text())
-
-
-def run_main(main: Callable[[list[str]], None]) -> None:
-    """`absl.app.run`, with one line on stderr and exit code 2 upon input that cannot be used."""
-
-    def wrapped(arguments: list[str]) -> None:
-        try:
-            main(arguments)
-        except InvalidInputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-
-    app.run(wrapped)
 
 
 def run_child(command: list[str]) -> None:

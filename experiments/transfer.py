@@ -13,9 +13,10 @@ from typing import Any
 import evaluate_synthetic
 import numpy as np
 from absl import flags
-from shared_sets import result, run_main
+from shared_sets import result
 
 from obd_jax import data
+from obd_jax.command_line import run_main
 from obd_jax.types import InvalidInputError
 
 OPTIONS = ["--config=transfer", "--curve_points=0"]
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
     for name in _SETS.value:
         folders = [pathlib.Path(_OUT.value) / f"{name}-{seed}" for seed in _SEEDS.value]
         results = [
-            result(name, _DATA.value, seed, folder, [*OPTIONS, *arguments[1:]])
+            result(name, _DATA.value, seed, folder, [*OPTIONS, *arguments])
             for seed, folder in zip(_SEEDS.value, folders, strict=True)
         ]
         minutes = max(each["seconds"]["distil"] for each in results) / 60
@@ -89,4 +90,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, passes_on=True)

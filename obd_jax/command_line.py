@@ -117,10 +117,14 @@ def signals_wait() -> Iterator[Callable[[], KeyboardInterrupt | None]]:
         raise received[0]
 
 
-def run_main(main: Callable[[], None]) -> None:
+def run_main(main: Callable[..., None], passes_on: bool = False) -> None:
     """`absl.app.run`, with exit codes and one line on stderr where it does not end well.
 
     Invalid input: 2. SIGTERM: 75, upon which queues start a job again. Ctrl-C: 130.
+
+    Args:
+        main: the program.
+        passes_on: whether what follows `--` is given to it, as a list; else it is refused.
     """
 
     def wrapped(arguments: list[str]) -> None:
@@ -128,12 +132,12 @@ def run_main(main: Callable[[], None]) -> None:
         logging.set_verbosity(logging.FATAL)
         signal.signal(signal.SIGTERM, _stop)
         try:
-            if len(arguments) > 1:
+            if len(arguments) > 1 and not passes_on:
                 raise InvalidInputError(
                     f"unexpected argument {arguments[1]!r}; flags start with --"
                 )
             keep_compiled()
-            main()
+            main(*([arguments[1:]] if passes_on else []))
         except InvalidInputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

@@ -82,13 +82,13 @@ def test_help_tells_the_default(parse):
     }
 
 
-def script(body, *arguments):
+def script(body, *arguments, takes="", options=""):
     """Runs `main` with this body in an interpreter of its own."""
     code = (
         "from obd_jax.command_line import run_main\n"
         "from obd_jax.types import InvalidInputError\n"
-        f"def main():\n    {body}\n"
-        "run_main(main)\n"
+        f"def main({takes}):\n    {body}\n"
+        f"run_main(main{options})\n"
     )
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return subprocess.run(
@@ -109,6 +109,13 @@ def test_an_argument_that_is_no_flag_is_invalid_input():
     done = script("print('ran')", "stray")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: unexpected argument 'stray'; flags start with --\n"
+
+
+def test_what_follows_two_dashes_is_passed_on_where_that_is_wanted():
+    given = {"takes": "words", "options": ", passes_on=True"}
+    done = script("print(words)", "--", "--depth=3", "stray", **given)
+    assert (done.returncode, done.stdout) == (0, "['--depth=3', 'stray']\n"), done.stderr
+    assert script("raise InvalidInputError(words[0])", "--", "-x", **given).stderr == "error: -x\n"
 
 
 def test_a_flag_that_does_not_exist_is_invalid_input():

@@ -261,8 +261,8 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         # Input that turned out to be useless before there was anything to keep.
         useless = kind is not None and issubclass(kind, InvalidInputError)
-        if useless and self._is_new and not self._metrics.tell():
-            for name in ("config.json", "metrics.jsonl"):
-                (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        self._stack.close()
+        with self._stack:
+            if useless and self._is_new and not self._metrics.tell():
+                for name in ("config.json", "metrics.jsonl"):
+                    (self.path / name).unlink(missing_ok=True)
+                shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)

@@ -207,6 +207,21 @@ def test_a_process_that_is_killed_ends_the_other_one_too_and_both_go_on(tmp_path
     assert str(reached) in {path.name for path in checkpoints.iterdir()}
 
 
+def test_devices_that_cannot_share_the_sets_are_told_of(tmp_path, monkeypatch, capsys):
+    class Meshed(Exception):
+        pass
+
+    def device_mesh(devices):
+        raise Meshed(devices)
+
+    monkeypatch.setattr(run_population.jax, "devices", lambda: ["a", "b", "c", "d"])
+    monkeypatch.setattr(run_population.distill, "device_mesh", device_mesh)
+    with pytest.raises(Meshed) as meshed:
+        run_population.run(tiny(tmp_path / "x"), [0, 1, 2], [0.0])
+    assert meshed.value.args == (["a", "b", "c"],)
+    assert capsys.readouterr().err == "3 of 4 devices share the 3 sets equally\n"
+
+
 def test_work_for_a_temperature_is_done_once(monkeypatch):
     done = []
 

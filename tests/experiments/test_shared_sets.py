@@ -1,5 +1,6 @@
 """Runs on the shared sets: what ends one ends all."""
 
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -75,6 +76,27 @@ def test_results_of_other_flags_are_not_taken(tmp_path, monkeypatch):
     flags.unlink()
     with pytest.raises(InvalidInputError, match=r"lacks .*out\.flags\.json, its flags; give"):
         result("0", "--temperature=0", "--centred")
+
+
+def test_scores_of_another_set_are_not_taken(tmp_path):
+    folder = tmp_path / "hopper-0"
+    folder.mkdir()
+    (folder / "distilled.npz").write_bytes(b"a set")
+    program = (
+        f"import sys; sys.path.insert(0, {str(EXPERIMENTS)!r}); import pathlib, transfer\n"
+        "from types import SimpleNamespace; transfer._EPISODES = SimpleNamespace(value=1)\n"
+        f"print(transfer.scored(pathlib.Path({str(folder)!r}), 'kernel')['unit'])"
+    )
+    for content, status in ((b"a set", 0), (b"another", 1)):
+        digest = hashlib.sha256(content).hexdigest()
+        results = {"unit": "score", "provenance": {"set": {"sha256": digest}}}
+        (tmp_path / "hopper-0 kernel x1.json").write_text(json.dumps(results))
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == status, done.stderr
+        assert (done.stdout == "score\n") == (status == 0)
+    assert "x1.json has scores of another set; give another --out" in done.stderr
 
 
 @pytest.mark.parametrize(("child", "status"), [("pass", 0), ("import sys; sys.exit(2)", 2)])
