@@ -11,7 +11,8 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from run_table import CLONE_STEPS, DATASETS, EPISODES, ROWS, SDR_LAST_STEP
+from run_table import CLONE_STEPS, EPISODES, SDR_LAST_STEP
+from table_cells import DATASETS, ROWS
 
 from obd_jax.command_line import config_from_flags, define_flags, field, run_main
 from obd_jax.evaluation import nested_bootstrap_interval

@@ -11,16 +11,12 @@ lists replace.
 
 import contextlib
 import dataclasses
-import functools
 import itertools
-import json
 import os
 import pathlib
 import re
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -28,31 +24,29 @@ import jax.numpy as jnp
 import joblib
 import numpy as np
 from absl import flags
-from config import ANNEALS, FREE, PRESETS, Config, check, preset, stages, writers_of
+from config import FREE, PRESETS, Config, check, preset, stages, writers_of
 from resume import says_how_to_go_on
 from scoring import FINAL_SEED, score, score_teacher
 from setup_run import (
     Goal,
     Setup,
-    initial_set,
-    make_distiller,
+    inputs_of,
     make_goal,
     prepare,
     split_seed,
     surround,
 )
+from together import distil_together
 
 from obd_jax import artefacts, distill, evaluation, students
 from obd_jax.command_line import (
     STOPPED,
     Clock,
     Progress,
-    Stopped,
     config_from_flags,
     define_flags,
     note,
     run_main,
-    signals_wait,
 )
 from obd_jax.types import InvalidInputError, SyntheticData
 
@@ -125,19 +119,33 @@ def run_precisely(members: list[Config]) -> dict[str, Any]:
     clock = Clock()
     with clock("load"):
         setup = prepare(first)
-    inputs = {
-        "SHA-256 of the data": setup.data.provenance.sha256,
-        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
-    }
     with contextlib.ExitStack() as stack:
         folder = None
         if writes:
             folder = stack.enter_context(
-                artefacts.RunFolder(out, settings, inputs, FREE, writers_of(first))
+                artefacts.RunFolder(out, settings, inputs_of(setup), FREE, writers_of(first))
             )
             stack.enter_context(says_how_to_go_on(out))
         goals = make_goals(members, setup, clock)
-        states, last = distil(members, setup, goals, mesh, folder)
+        total = sum(part.steps for part in stages(first, setup.data.action_size))
+        progress = Progress("distil, step")
+
+        def report(record: dict[str, Any]) -> None:
+            if folder is not None:
+                folder.add_metrics(record)
+                known = [loss for loss in record["loss"] if loss is not None]
+                losses = f"losses {min(known):.4f} to {max(known):.4f}" if known else "no loss"
+                progress(record["step"], total, note=losses)
+
+        states, last = distil_together(
+            members,
+            setup,
+            goals,
+            mesh,
+            None if folder is None else folder.path,
+            report,
+            lambda step: None if folder is None else folder.cut_metrics(step),
+        )
         clock.seconds["distil"] = last["seconds"]
         if folder is not None:
             save_members(members, setup, goals, states.synthetic, out / "sets")
@@ -186,88 +194,6 @@ def make_goals(members: list[Config], setup: Setup, clock: Clock) -> list[Goal]:
     return [by_temperature[member.temperature] for member in members]
 
 
-def distil(
-    members: list[Config],
-    setup: Setup,
-    goals: list[Goal],
-    mesh: Any,
-    folder: artefacts.RunFolder | None,
-) -> tuple[distill.DistillerState, dict[str, Any]]:
-    """States of all members, leaves [P, ...], and the last record, in plain values.
-
-    Args:
-        members: their configurations.
-        setup: what they start from.
-        goals: what each is distilled for.
-        mesh: the devices.
-        folder: of the first process, where the states are saved; None on the others.
-    """
-    first = members[0]
-    keys = [split_seed(member.seed) for member in members]
-    starts = [
-        initial_set(member, setup._replace(keys=own), goal)
-        for member, own, goal in zip(members, keys, goals, strict=True)
-    ]
-    sets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-    weights = jnp.stack([goal.targets.weights for goal in goals])
-    targets = goals[0].targets._replace(weights=weights)
-    parts = stages(first, setup.data.action_size)
-    total = sum(part.steps for part in parts)
-    progress = Progress("distil, step")
-    # The stage, the last record of those before it and of its own.
-    place: dict[str, Any] = {"stage": 0, "before": {"step": 0, "seconds": 0.0}, "own": None}
-    own_keys = jnp.stack([each["distil"] for each in keys])
-    form = jax.eval_shape(jax.vmap(make_distiller(first, parts[-1]).init), own_keys, sets)
-    with keeping(folder, form, first.checkpoint_minutes) as keeper:
-        states, found = keeper.found()
-        place = found or place
-        if folder is not None:
-            folder.cut_metrics(place["before"]["step"] + place["own"]["step"] if found else -1)
-
-        def report(states: distill.DistillerState, record: dict[str, Any]) -> None:
-            place["own"] = {name: plain(value) for name, value in record.items()}
-            shown = total_record(place)
-            if folder is not None:
-                folder.add_metrics(shown)
-                known = [loss for loss in shown["loss"] if loss is not None]
-                note_losses = f"losses {min(known):.4f} to {max(known):.4f}" if known else "no loss"
-                progress(shown["step"], total, note=note_losses)
-            keeper(shown["step"], states, place)
-
-        while True:
-            number = place["stage"]
-            part, is_last = parts[number], number == len(parts) - 1
-            one = make_distiller(first, part)
-            fold = functools.partial(jax.random.fold_in, data=number)
-            states, _ = distill.train_population(
-                own_keys if is_last else jax.vmap(fold)(own_keys),
-                functools.partial(_same, one),
-                (),
-                targets,
-                sets,
-                steps=part.steps,
-                batch_size=first.batch_size,
-                targets_axes=(None, None, 0),
-                states=states,
-                record=place["own"],
-                mesh=mesh,
-                anneal=ANNEALS[first.anneal],
-                callback=report,
-            )
-            states = distill.gather(states)
-            if is_last:
-                return states, total_record(place)
-            sets, states = states.synthetic, None
-            place.update(stage=number + 1, before=total_record(place), own=None)
-
-
-def plain(value: Any) -> Any:
-    """Numbers as JSON has them; None for the loss of a member all of whose steps were skipped."""
-    if not isinstance(value, np.ndarray):
-        return value
-    return [number if np.isfinite(number) else None for number in value.tolist()]
-
-
 def save_members(
     members: list[Config], setup: Setup, goals: list[Goal], sets: SyntheticData, folder: Any
 ) -> None:
@@ -278,108 +204,6 @@ def save_members(
         place.mkdir(parents=True, exist_ok=True)
         card = card_of(member, setup, goal)
         artefacts.save(place, artefacts.DistilledSet(synthetic, setup.normalizer, card))
-
-
-def total_record(place: dict[str, Any]) -> dict[str, Any]:
-    """The last record, with steps and seconds of all stages."""
-    own, before = place["own"], place["before"]
-    return {
-        **own,
-        "step": before["step"] + own["step"],
-        "seconds": before["seconds"] + own["seconds"],
-    }
-
-
-class Keeper:
-    """Saves the states of all members, at moments that all processes agree on.
-
-    The first process writes and reads, the others are sent what it reads.
-    """
-
-    def __init__(
-        self,
-        checkpoints: artefacts.Checkpoints | None,
-        form: distill.DistillerState,
-        minutes: float,
-        signalled: Callable[[], KeyboardInterrupt | None],
-    ):
-        self._checkpoints, self._form, self._signalled = checkpoints, form, signalled
-        self._seconds, self._last = 60 * minutes, time.monotonic()
-
-    def found(self) -> tuple[distill.DistillerState | None, dict[str, Any] | None]:
-        """Where to go on: states and place; None each at the beginning."""
-        raw = jax.tree.map(_raw_form, self._form)
-        found = None
-        if self._checkpoints is not None:
-            found = self._checkpoints.restore_latest(raw)
-        text = json.dumps(found.notes).encode() if found is not None else b""
-        length = int(distill.from_first_process(np.array(len(text))))
-        if not length:
-            return None, None
-        characters = np.frombuffer(text or bytes(length), np.uint8)
-        place = json.loads(bytes(distill.from_first_process(characters)))
-        if found is not None:
-            note(f"goes on from step {found.step}")
-            arrays = jax.tree.map(np.asarray, found.state)
-        else:
-            arrays = jax.tree.map(lambda form: np.zeros(form.shape, form.dtype), raw)
-        arrays = distill.from_first_process(arrays)
-        return jax.tree.map(_cooked, arrays, self._form), place
-
-    def __call__(self, step: int, states: distill.DistillerState, place: dict[str, Any]) -> None:
-        """Save if it is time.
-
-        Raises:
-            KeyboardInterrupt: a signal has come to one of the processes, and all is saved.
-        """
-        signal = self._signalled()
-        due = self._checkpoints is not None and time.monotonic() - self._last >= self._seconds
-        asked = [isinstance(signal, Stopped), signal is not None, due]
-        stopped, signals, saves = distill.sum_over_processes(np.array(asked, np.int32))
-        if not (signals or saves):
-            return
-        whole = jax.tree.map(_raw, distill.gather(states))
-        if self._checkpoints is not None:
-            self._checkpoints.save(step, whole, place)
-        self._last = time.monotonic()
-        if signals:
-            raise Stopped if stopped else KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def keeping(
-    folder: artefacts.RunFolder | None, form: distill.DistillerState, minutes: float
-) -> Iterator[Keeper]:
-    """Inside, signals wait for the end of blocks of steps."""
-    with contextlib.ExitStack() as stack:
-        signalled = stack.enter_context(signals_wait())
-        checkpoints = None
-        if folder is not None:
-            place = folder.path / artefacts.CHECKPOINTS / "distil"
-            checkpoints = stack.enter_context(artefacts.Checkpoints(place, note))
-        yield Keeper(checkpoints, form, minutes, signalled)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _raw(leaf: Any) -> np.ndarray:
-    """A key as numbers: only arrays of the host can be saved by one process of several."""
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def _raw_form(form: Any) -> jax.ShapeDtypeStruct:
-    return jax.eval_shape(jax.random.key_data, form) if _is_key(form) else form
-
-
-def _cooked(raw: np.ndarray, form: Any) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(raw)) if _is_key(form) else raw
-
-
-def _same(made: distill.Distiller, _: Any) -> distill.Distiller:
-    """The distiller of every member."""
-    return made
 
 
 def score_members(

@@ -18,7 +18,7 @@ from absl import flags
 from config import FREE, PRESETS, Config, check, preset, writers_of
 from resume import once, saving, says_how_to_go_on
 from scoring import FINAL_SEED, Curve, score, score_references, summary
-from setup_run import distil, form_of_state, initial_set, make_goal, prepare, surround
+from setup_run import distil, form_of_state, initial_set, inputs_of, make_goal, prepare, surround
 
 from obd_jax import artefacts, data, distill, evaluation, students, teachers
 from obd_jax.command_line import Clock, config_from_flags, define_flags, note, run_main
@@ -57,11 +57,7 @@ def run_precisely(config: Config) -> dict[str, Any]:
     start = None
     if config.start is not None:
         start = {"name": config.start, "sha256": data.sha256(pathlib.Path(config.start))}
-    inputs = {
-        "SHA-256 of the data": setup.data.provenance.sha256,
-        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
-        "SHA-256 of the start": start and start["sha256"],
-    }
+    inputs = {**inputs_of(setup), "SHA-256 of the start": start and start["sha256"]}
 
     opened = artefacts.RunFolder(out, settings, inputs, FREE, writers_of(config))
     with opened as folder, says_how_to_go_on(out):

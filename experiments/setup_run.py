@@ -198,6 +198,14 @@ def prepare(config: Config, loaded: Loaded | None = None) -> Setup:
     )
 
 
+def inputs_of(setup: Setup) -> dict[str, str]:
+    """What a set depends on beside its configuration."""
+    return {
+        "SHA-256 of the data": setup.data.provenance.sha256,
+        "SHA-256 of the teacher": setup.teacher.provenance.sha256,
+    }
+
+
 @functools.cache
 def make_student(student_recipe: students.Recipe, action_size: int) -> Student:
     """The recipe's student, the same one every time, so that it is compiled once."""
@@ -449,3 +457,18 @@ def distil(
             return state, place["last"]
         synthetic, state = state.synthetic, None
         place.update(stage=number + 1, before=place["last"])
+
+
+def place_of_end(config: Config, setup: Setup, last: dict[str, Any]) -> dict[str, Any]:
+    """What a saver keeps for `distil` beside a last state that was reached in another way.
+
+    Args:
+        config: of the run.
+        setup: what it started from.
+        last: the last record: "step", "seconds" and "loss".
+    """
+    return {
+        "stage": len(stages(config, setup.data.action_size)) - 1,
+        "before": last,
+        "last": last,
+    }

@@ -15,7 +15,7 @@ from generalize import STUDENTS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from results_table import LABELS, Scores, means, read
-from run_table import TEMPERATURES
+from table_cells import TEMPERATURES
 
 from obd_jax import density
 from obd_jax.command_line import config_from_flags, define_flags, field, run_main

@@ -3,21 +3,25 @@
 import dataclasses
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
 import results_table
 import run_table
-from config import preset
+import table_cells
+import table_seeds
+from config import PAPER_STUDENT, preset
 
 from obd_jax import artefacts
+from obd_jax.command_line import Stopped
 from obd_jax.types import InvalidInputError
 
 ROWS = "teacher,random,sdr,sdw_av_pbc,bc"
 
 
 def table(folder, **changes):
-    config = run_table.TableConfig(
+    config = table_cells.TableConfig(
         out=str(folder / "cells"),
         sets=str(folder / "sets"),
         datasets="toy",
@@ -36,7 +40,7 @@ def made(tmp_path_factory):
         patch.setattr(run_table, "CLONE_STEPS", 1000)
         assert run_table.run(table(folder)) == []
         # Forty networks of the papers' size take half a minute.
-        patch.setitem(run_table.PAPER_STUDENT, "hidden_sizes", (32, 32))
+        patch.setitem(PAPER_STUDENT, "hidden_sizes", (32, 32))
         families = {"rows": "random", "families": "kernel,mlp"}
         assert run_table.run(table(folder, **families, seeds=(1,))) == []
     return folder
@@ -99,6 +103,60 @@ def test_a_cell_stopped_while_it_is_scored_is_not_distilled_again(
     assert not (tmp_path / "sets/toy" / name / artefacts.CHECKPOINTS).exists()
 
 
+def of_seeds(folder, **changes):
+    return table(folder, rows="av_pbc_gaussian_0.1", seeds=(0, 1), outer_steps=20, **changes)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds")
+    assert run_table.run(of_seeds(folder)) == []
+    return [cell(folder, f"av_pbc_gaussian_0.1-kernel-{seed}") for seed in (0, 1)]
+
+
+def test_seeds_in_one_program_are_those_one_by_one_even_if_it_is_stopped(
+    one_by_one, tmp_path, monkeypatch, capsys
+):
+    wanted = of_seeds(tmp_path, together=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            table_seeds, "Progress", lambda _: lambda *_: signal.raise_signal(signal.SIGTERM)
+        )
+        with pytest.raises(Stopped):
+            run_table.run(wanted)
+    assert not (tmp_path / "cells").exists()
+    assert run_table.run(wanted) == []
+    assert "goes on from step 10\n" in capsys.readouterr().err
+    for alone in one_by_one:
+        assert alone["seeds_together"] == [alone["seed"]]
+        found = cell(tmp_path, f"av_pbc_gaussian_0.1-kernel-{alone['seed']}")
+        assert found["seeds_together"] == [0, 1]
+        assert found["outer_steps"] == 20
+        assert found["density"] == alone["density"]
+        assert found["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+        np.testing.assert_allclose(
+            found["returns"]["kernel"], alone["returns"]["kernel"], rtol=1e-3
+        )
+    sets = {path.name for path in (tmp_path / "sets/toy").iterdir()}
+    assert sets == {f"av_pbc_gaussian_0.1-kernel-{seed}" for seed in (0, 1)}
+
+
+def test_a_seed_that_was_not_finite_in_one_program_is_distilled_alone(
+    one_by_one, tmp_path, monkeypatch
+):
+    distil_together = table_seeds.distil_together
+
+    def skips(*args):
+        states, last = distil_together(*args)
+        return states, {**last, "skipped": [0, 1]}
+
+    monkeypatch.setattr(table_seeds, "distil_together", skips)
+    assert run_table.run(of_seeds(tmp_path, together=True)) == []
+    found = [cell(tmp_path, f"av_pbc_gaussian_0.1-kernel-{seed}") for seed in (0, 1)]
+    assert [each["seeds_together"] for each in found] == [[0, 1], [1]]
+    assert found[1]["loss"] == one_by_one[1]["loss"]
+
+
 def test_a_cell_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
     def make(cell, *_):
         if cell.row == "dbc":
@@ -117,6 +175,7 @@ def test_a_cell_that_diverges_does_not_stop_the_others(tmp_path, monkeypatch):
         ({"rows": "random,sdq"}, "unknown rows 'sdq'; known: random, sdr, dbc"),
         ({"families": "net"}, "unknown families 'net'; known: kernel, mlp"),
         ({"datasets": "hopper"}, "unknown data set 'hopper'"),
+        ({"together": True, "budget_minutes": 1.0}, "--together takes no --budget_minutes"),
     ],
 )
 def test_unknown_names_are_refused_before_anything_is_made(tmp_path, change, message):
@@ -146,7 +205,7 @@ def write_cell(folder, dataset, row, kind, seed, returns):
 
 
 def test_the_document_has_means_averages_shares_and_differences(tmp_path):
-    for i, dataset in enumerate(run_table.DATASETS):
+    for i, dataset in enumerate(table_cells.DATASETS):
         write_cell(tmp_path, dataset, "teacher", "teacher", 0, [[100.0, 100.0]])
         write_cell(tmp_path, dataset, "bc", "mlp", 0, [[50.0 + i, 50.0 + i]])
         for seed in (0, 1):
@@ -179,10 +238,10 @@ def test_no_average_is_claimed_over_fewer_than_nine(tmp_path):
 
 
 def test_rows_of_one_family_are_for_that_family():
-    wanted = run_table.TableConfig(rows="sdw_av_pbc_best_early,av_pbc_long", datasets="toy")
-    found = {(cell.row, cell.family) for cell in run_table.cells(wanted)["toy"]}
+    wanted = table_cells.TableConfig(rows="sdw_av_pbc_best_early,av_pbc_long", datasets="toy")
+    found = {(cell.row, cell.family) for cell in table_cells.cells(wanted)["toy"]}
     assert found == {("sdw_av_pbc_best_early", "mlp"), ("av_pbc_long", "kernel")}
-    for cell in run_table.cells(wanted)["toy"]:
+    for cell in table_cells.cells(wanted)["toy"]:
         if cell.family == "mlp":
             assert cell.config.narrow_widths == preset("transfer", "mlp", None, "")["narrow_widths"]
             assert (cell.config.outer_optimizer, cell.config.clip_norm) == ("adamw", 0.03)
@@ -196,8 +255,10 @@ def test_a_set_for_several_students_costs_no_more_than_one_for_one(row):
         each = sum(trainings) + sum(config.also_steps)
         return np.array([*config.narrow_steps, config.outer_steps]) * each
 
-    wanted = run_table.TableConfig(rows=f"av_pbc,{row}", families="mlp", seeds=(0,), datasets="toy")
-    alone, several = (cell.config for cell in run_table.cells(wanted)["toy"])
+    wanted = table_cells.TableConfig(
+        rows=f"av_pbc,{row}", families="mlp", seeds=(0,), datasets="toy"
+    )
+    alone, several = (cell.config for cell in table_cells.cells(wanted)["toy"])
     np.testing.assert_allclose(work(several), work(alone), rtol=0.01)
 
 
@@ -216,8 +277,8 @@ def test_the_rows_are_still_those_of_the_committed_cells():
     folder = pathlib.Path(run_table.__file__).parents[1] / "docs/results"
     paths = sorted(folder.glob("*/*.json"))
     assert len(paths) > 300
-    config = run_table.TableConfig(out=str(folder))
+    config = table_cells.TableConfig(out=str(folder))
     for path in paths:
         found = json.loads(path.read_text())
         names = (found[name] for name in ("dataset", "row", "family", "seed"))
-        assert run_table.Cell(config, *names).done(), path
+        assert table_cells.Cell(config, *names).done(), path
