@@ -4,9 +4,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 _REFERENCES = {"teacher": "C2", "data": "C1", "random_real": "C7"}
 
 
@@ -29,6 +26,10 @@ def draw_curve(
         references: mean return of each reference row, drawn as lines.
         unit: what the returns are.
     """
+    # They take a while, and most commands draw nothing.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2, sharey="row", sharex="col")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from obd_jax.types import InvalidInputError
 
@@ -13,7 +12,9 @@ _DRAWN_AT_ONCE = 1_000_000
 
 def interquartile_mean(scores: np.ndarray) -> float:
     """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3)."""
-    return float(scipy.stats.trim_mean(scores, 0.25, axis=None))
+    from scipy.stats import trim_mean  # Takes a while, and most commands begin without it.
+
+    return float(trim_mean(scores, 0.25, axis=None))
 
 
 def stratified_bootstrap_interval(

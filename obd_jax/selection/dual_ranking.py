@@ -1,7 +1,6 @@
 """Stepwise dual ranking, a coreset of offline data."""
 
 import numpy as np
-import scipy.stats
 
 from obd_jax.types import InvalidInputError
 
@@ -29,6 +28,8 @@ def dual_ranking(
         InvalidInputError: a value or density is not a number, or N is not between 1 and the
             number of early states.
     """
+    from scipy.stats import rankdata  # Takes a while, and most commands rank nothing.
+
     early = np.flatnonzero(steps <= last_step)
     if np.isnan(values).any() or np.isnan(log_density).any():
         raise InvalidInputError("values and densities must be numbers, got nan")
@@ -37,6 +38,6 @@ def dual_ranking(
             f"number of pairs must be between 1 and the {len(early)} states up to step "
             f"{last_step}, got {size}"
         )
-    by_value = scipy.stats.rankdata(-values[early])
-    by_density = scipy.stats.rankdata(log_density[early])
+    by_value = rankdata(-values[early])
+    by_density = rankdata(log_density[early])
     return early[np.argsort(by_value + by_density, kind="stable")[:size]]

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.stats import spearmanr
 
 from obd_jax import behavior
 from obd_jax.environments import EnvironmentSpec
@@ -52,6 +51,8 @@ def q_calibration(
     """
     if teacher.value is None:
         raise InvalidInputError(f"the teacher {teacher.provenance.name} has no critic")
+    from scipy.stats import spearmanr  # Takes a while, and most commands calibrate nothing.
+
     act, value = jax.jit(teacher.act), jax.jit(teacher.value)
 
     rows = behavior.roll_out(

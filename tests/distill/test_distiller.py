@@ -9,6 +9,8 @@ import pytest
 from obd_jax import distill, networks, students
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 N, D, A, B = 6, 4, 2, 9
 
 OPTIMIZERS = {

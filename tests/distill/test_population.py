@@ -15,6 +15,8 @@ from obd_jax import distill, students
 from obd_jax.distill import mesh
 from obd_jax.types import InvalidInputError
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 SCRIPT = pathlib.Path(case.__file__)
 
 

@@ -11,6 +11,8 @@ import pytest
 from obd_jax import distill
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 M, D, A, N = 50, 3, 2, 4
 
 

@@ -10,6 +10,8 @@ from obd_jax import optimizers, students
 from obd_jax.students import Training, mixed, reverse, truncated
 from obd_jax.types import InvalidInputError, SyntheticData
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 T, N, D = 7, 6, 3
 KEY = jax.random.key(5)
 OPTIMIZERS = {
