@@ -34,7 +34,7 @@ from setup_run import (
     surround,
 )
 from table_cells import PHASE, SELECTED, Cell, TableConfig, cells
-from table_seeds import distil_seeds
+from table_seeds import distil_seeds, to_distil
 
 from obd_jax import artefacts, distill, environments, selection, students
 from obd_jax.command_line import (
@@ -75,9 +75,8 @@ def run(table: TableConfig) -> list[str]:
         known: dict[Any, Any] = {}
         for _, row in itertools.groupby(group, key=lambda cell: (cell.row, cell.family)):
             siblings = [*row]
-            new = [cell for cell in siblings if cell.distilled and not cell.begun()]
-            if together and len(new) > 1:
-                distil_seeds(new, loaded, known)
+            if same := to_distil(siblings, together):
+                distil_seeds(same, loaded, known)
             for cell in siblings:
                 note(f"{cell.name}:")
                 try:
@@ -158,13 +157,16 @@ def distilled(
                     record["step"], total, record["eta_seconds"], f"loss {record['loss']:.4f}"
                 ),
             )
+    clock.seconds.update(last.get("seconds_before", {}))
     clock.seconds["distil"] = last["seconds"]
+    seeds_together = last.get("seeds_together", [config.seed])
     card = {
         "provenance": {
             "data": dataclasses.asdict(setup.data.provenance),
             "teacher": dataclasses.asdict(setup.teacher.provenance),
             "environment": {"name": setup.environment.name, "backend": setup.environment.backend},
             "seed": config.seed,
+            "seeds_together": seeds_together,
             "software": artefacts.software(),
         },
         "config": dataclasses.asdict(config),
@@ -177,7 +179,7 @@ def distilled(
         "density": goal.density_card,
         "outer_steps": last["step"],
         "loss": last["loss"],
-        "seeds_together": last.get("seeds_together", [cell.seed]),
+        "seeds_together": seeds_together,
     }
     return state.synthetic, extra
 

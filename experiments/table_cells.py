@@ -96,7 +96,6 @@ ROWS = (*SELECTED, *DISTILLED, *POLICIES)
 FAMILIES = ("kernel", "mlp")
 # Checkpoints of distillation, in the folder of its set.
 PHASE = "distil"
-CLONE_STEPS = 50_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +117,7 @@ class TableConfig:
     together: bool | None = field(
         None,
         "Distils the seeds of a row in one program, without --budget_minutes; absent: where there "
-        "is an accelerator, since CPUs are as fast one by one.",
+        "is an accelerator.",
     )
 
 

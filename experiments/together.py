@@ -87,6 +87,7 @@ def distil_together(
                 anneal=ANNEALS[first.anneal],
                 callback=report,
             )
+            keeper(total_record(place)["step"], states, place, now=True)
             states = distill.gather(states)
             if is_last:
                 return states, total_record(place)
@@ -165,14 +166,17 @@ class Keeper:
         arrays = distill.from_first_process(arrays)
         return jax.tree.map(_cooked, arrays, self._form), place
 
-    def __call__(self, step: int, states: distill.DistillerState, place: dict[str, Any]) -> None:
-        """Save if it is time.
+    def __call__(
+        self, step: int, states: distill.DistillerState, place: dict[str, Any], now: bool = False
+    ) -> None:
+        """Save if it is time, or `now`.
 
         Raises:
             KeyboardInterrupt: a signal has come to one of the processes, and all is saved.
         """
         signal = self._signalled()
-        due = self._checkpoints is not None and time.monotonic() - self._last >= self._seconds
+        late = now or time.monotonic() - self._last >= self._seconds
+        due = self._checkpoints is not None and late
         asked = [isinstance(signal, Stopped), signal is not None, due]
         stopped, signals, saves = distill.sum_over_processes(np.array(asked, np.int32))
         if not (signals or saves):

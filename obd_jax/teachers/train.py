@@ -86,9 +86,9 @@ def prepare(algorithm: Algorithm, data: OfflineData) -> Trainable:
 
 def discounted_returns(rewards: np.ndarray, starts: np.ndarray, discount: float) -> np.ndarray:
     """Discounted rewards [M] from each row to the end of its episode, float64."""
-    ends = np.append(starts[1:], len(rewards))
     from scipy.signal import lfilter  # Takes a while, and most commands train no teacher.
 
+    ends = np.append(starts[1:], len(rewards))
     found = np.zeros(len(rewards))
     for start, end in zip(starts, ends, strict=True):
         backwards = rewards[start:end][::-1].astype(np.float64)

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import pathlib
 import re
+import subprocess
+import sys
 
 import evaluate_synthetic
 import inputs
@@ -671,3 +674,18 @@ def test_the_flags_of_the_fixed_interface_exist():
 def test_the_density_is_fitted_to_no_more_states_than_asked_for(quick):
     results, _ = quick(density="gaussian", temperature=0.05, density_states=300)
     assert results["density"]["fitted_states"] == 300
+
+
+def test_a_command_begins_without_what_only_few_use():
+    """SciPy and Matplotlib doubled the time that every command took to begin."""
+    program = "import sys, run_sdw, run_table; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=pathlib.Path(run_sdw.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stdout.split()
+    assert "jax" in loaded
+    assert not {"matplotlib", "scipy.stats", "scipy.signal", "brax"} & {*loaded}

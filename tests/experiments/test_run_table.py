@@ -103,14 +103,19 @@ def test_a_cell_stopped_while_it_is_scored_is_not_distilled_again(
     assert not (tmp_path / "sets/toy" / name / artefacts.CHECKPOINTS).exists()
 
 
+NAMES = {"av_pbc_gaussian_0.1-kernel-0", "av_pbc_gaussian_0.1-kernel-1"}
+
+
 def of_seeds(folder, **changes):
-    return table(folder, rows="av_pbc_gaussian_0.1", seeds=(0, 1), outer_steps=20, **changes)
+    given = {"rows": "av_pbc_gaussian_0.1", "seeds": (0, 1), "outer_steps": 20, **changes}
+    return table(folder, **given)
 
 
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seeds")
     assert run_table.run(of_seeds(folder)) == []
+    assert {path.name for path in (folder / "sets/toy").iterdir()} == NAMES
     return [cell(folder, f"av_pbc_gaussian_0.1-kernel-{seed}") for seed in (0, 1)]
 
 
@@ -137,8 +142,102 @@ def test_seeds_in_one_program_are_those_one_by_one_even_if_it_is_stopped(
         np.testing.assert_allclose(
             found["returns"]["kernel"], alone["returns"]["kernel"], rtol=1e-3
         )
-    sets = {path.name for path in (tmp_path / "sets/toy").iterdir()}
-    assert sets == {f"av_pbc_gaussian_0.1-kernel-{seed}" for seed in (0, 1)}
+    assert {path.name for path in (tmp_path / "sets/toy").iterdir()} == NAMES
+
+
+def assert_same_set(found, expected):
+    one, other = (artefacts.load(place / "distilled.npz").synthetic for place in (found, expected))
+    np.testing.assert_allclose(one.observations, other.observations, atol=1e-4)
+    np.testing.assert_allclose(one.actions, other.actions, atol=1e-4)
+
+
+def test_stopped_while_sets_are_handed_over_none_is_distilled_again(
+    one_by_one, tmp_path, monkeypatch, capsys
+):
+    wanted = of_seeds(tmp_path, together=True)
+    keep_end = table_seeds.keep_end
+
+    def keep_and_stop(*args):
+        keep_end(*args)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table_seeds, "keep_end", keep_and_stop)
+        with pytest.raises(Stopped):
+            run_table.run(wanted)
+    with pytest.raises(
+        InvalidInputError, match=r"-together is of seeds \[0, 1\]; ask for \[1\] too"
+    ):
+        run_table.run(dataclasses.replace(wanted, seeds=(0,)))
+    # What was begun together goes on together.
+    assert run_table.run(dataclasses.replace(wanted, together=False)) == []
+    assert "step 10/20" not in capsys.readouterr().err.split("goes on from step 20\n")[1]
+    assert {path.name for path in (tmp_path / "sets/toy").iterdir()} == NAMES
+    for seed in (0, 1):
+        assert cell(tmp_path, f"av_pbc_gaussian_0.1-kernel-{seed}")["seeds_together"] == [0, 1]
+
+
+def test_a_set_of_other_settings_is_refused_before_seeds_are_distilled(tmp_path, monkeypatch):
+    made = tmp_path / "sets/toy/av_pbc_gaussian_0.1-kernel-1"
+    made.mkdir(parents=True)
+    (made / "config.json").write_text(json.dumps({"outer_steps": 30}))
+    monkeypatch.setattr(table_seeds, "distil_together", None)
+    with pytest.raises(InvalidInputError, match=r"--outer_steps is 20, the run in .*-1 has 30"):
+        run_table.run(of_seeds(tmp_path, together=True))
+
+
+@pytest.mark.parametrize(
+    ("backend", "changes", "expected"),
+    [
+        ("gpu", {}, [[0, 1]]),
+        ("cpu", {}, []),
+        ("cpu", {"together": True}, [[0, 1]]),
+        ("gpu", {"together": False}, []),
+        ("gpu", {"budget_minutes": 1.0}, []),
+        ("gpu", {"seeds": (3,)}, []),
+        ("gpu", {"rows": "random"}, []),
+    ],
+)
+def test_seeds_are_distilled_together_on_accelerators(
+    tmp_path, monkeypatch, backend, changes, expected
+):
+    found = []
+    monkeypatch.setattr(run_table.jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(run_table, "make", lambda *_: {})
+    monkeypatch.setattr(
+        run_table, "distil_seeds", lambda same, *_: found.append([cell.seed for cell in same])
+    )
+    run_table.run(dataclasses.replace(of_seeds(tmp_path), **changes))
+    assert found == expected
+
+
+def test_networks_of_several_stages_and_noise_are_those_one_by_one(tmp_path, monkeypatch):
+    small = {"hidden_sizes": (16,), "narrow_widths": (8,), "narrow_steps": (12,), "pairs": 16}
+    few = {"inner_steps": 5, "batch_size": 32, "lazy_weight": 0.0}
+    monkeypatch.setitem(table_cells.DISTILLED, "pbc", {"objective": "pbc", **small, **few})
+    monkeypatch.setattr(run_table, "score_family", lambda *_: {"mlp": np.zeros((1, 1))})
+
+    def progress(label):
+        def stop_in_the_second_stage(step, total):
+            if step == 22:
+                signal.raise_signal(signal.SIGTERM)
+
+        return stop_in_the_second_stage
+
+    for name in ("alone", "together"):
+        one = name == "alone"
+        wanted = of_seeds(tmp_path / name, rows="pbc", families="mlp", together=not one)
+        with monkeypatch.context() as patch:
+            patch.setattr(table_seeds, "Progress", progress)
+            if not one:
+                with pytest.raises(Stopped):
+                    run_table.run(wanted)
+        assert run_table.run(wanted) == []
+    for seed in (0, 1):
+        places = [tmp_path / name / f"sets/toy/pbc-mlp-{seed}" for name in ("together", "alone")]
+        assert_same_set(*places)
+        card = artefacts.load(places[0] / "distilled.npz").card
+        assert card["provenance"]["seeds_together"] == [0, 1]
 
 
 def test_a_seed_that_was_not_finite_in_one_program_is_distilled_alone(
