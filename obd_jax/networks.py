@@ -6,10 +6,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from obd_jax.numerics import one_by_one_on_cpus
 from obd_jax.types import Array, Key
 
 # Log deviations of Gaussian policies are kept in this range (Haarnoja et al. 2018, D4RL's rlkit).
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
+
+def _thin_product(inputs: Array, kernel: Array, dimensions, precision=None, **kwargs) -> Array:
+    """Inputs [..., in] @ kernel [in, out], whose derivative by the kernel is taken as [out, in].
+
+    XLA would turn it round, to [in, out]: with few outputs, on CPUs, many times slower.
+    """
+    del dimensions
+    across = jax.lax.optimization_barrier(kernel.T)
+    last = (((inputs.ndim - 1,), (1,)), ((), ()))
+    return jax.lax.dot_general(inputs, across, last, precision=precision, **kwargs)
 
 
 class MLP(nn.Module):
@@ -38,17 +50,14 @@ class MLP(nn.Module):
                 hidden = nn.LayerNorm()(hidden)
             if self.residual and i > 0 and before.shape == hidden.shape:
                 hidden = before + hidden
-        return nn.Dense(self.output_size, kernel_init=self.kernel_init)(hidden)
+        output = nn.Dense(self.output_size, kernel_init=self.kernel_init, dot_general=_thin_product)
+        return output(hidden)
 
 
-def init_sequentially(module: nn.Module, key: Key, inputs: Array):
-    """`module.init` that stays sequential under `vmap`.
+def init_parameters(module: nn.Module, key: Key, inputs: Array):
+    """`module.init` for inputs of this size and dtype; of several keys on CPUs one by one."""
 
-    Batched QR calls of several orthogonal initialisers inside one program deadlock on
-    two CPU cores; one key after another does not. Parameters have the inputs' dtype.
-    """
-
-    @jax.custom_batching.sequential_vmap
+    @one_by_one_on_cpus
     def init(key):
         params = module.init(key, jnp.zeros(inputs.shape[-1:], inputs.dtype))
         return jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), params)

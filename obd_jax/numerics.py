@@ -1,6 +1,7 @@
 """Primitives whose values and gradients stay finite where the textbook formula does not."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,3 +86,27 @@ def map_rows(function: Callable[[Array], Array], rows: Array, chunk_size: int) -
     padded = jnp.pad(rows, padding, mode="edge").reshape(chunks, chunk_size, *rows.shape[1:])
     outputs = jax.lax.map(function, padded)
     return outputs.reshape(chunks * chunk_size, *outputs.shape[2:])[:count]
+
+
+def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which `vmap` calls for one after another on CPUs and for all at once elsewhere.
+
+    For those that call LAPACK. A batch of its calls waits, in a thread of XLA's pool, for others of
+    that pool; as many batches at the same time as there are threads wait for ever.
+
+    Args:
+        function: of arrays, positional.
+    """
+    in_turn = jax.custom_batching.sequential_vmap(function)
+    single = jax.custom_batching.custom_vmap(function)
+
+    @single.def_vmap
+    def several(size: int, in_batched, *arguments):
+        del size
+        axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
+        found = jax.lax.platform_dependent(
+            *arguments, cpu=jax.vmap(in_turn, axes), default=jax.vmap(function, axes)
+        )
+        return found, jax.tree.map(lambda _: True, found)
+
+    return single

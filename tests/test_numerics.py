@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.spatial
 
 from obd_jax import numerics
@@ -83,3 +84,31 @@ def test_rows_in_chunks_are_the_rows_at_once(count):
     actual = numerics.map_rows(function, rows, 4)
     assert all(shape[0] <= 4 for shape in shapes)
     np.testing.assert_allclose(actual, np.sum(rows, axis=1, keepdims=True) ** 2, rtol=1e-6)
+
+
+@numerics.one_by_one_on_cpus
+def solve(matrix, labels):
+    return jnp.linalg.solve(matrix, labels)
+
+
+MATRICES = np.random.default_rng(0).normal(size=(2, 3, 4, 4)) + 4.0 * np.eye(4)
+LABELS = np.random.default_rng(1).normal(size=(2, 3, 4, 1))
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_one_by_one_is_vmap(axes):
+    matrices, labels = (
+        jnp.asarray(values[0] if axis == 0 else values[0, 0])
+        for values, axis in zip((MATRICES, LABELS), axes, strict=True)
+    )
+    found = jax.jit(jax.vmap(solve, axes))(matrices, labels)
+    assert found.shape == (3, 4, 1)
+    for i, each in enumerate(found):
+        pair = [x[i] if axis == 0 else x for x, axis in zip((matrices, labels), axes, strict=True)]
+        np.testing.assert_allclose(each, scipy.linalg.solve(*pair), rtol=1e-4)
+
+
+def test_one_by_one_within_another_vmap_and_outside_of_a_compiled_function():
+    expected = np.linalg.solve(MATRICES, LABELS)
+    found = jax.vmap(jax.vmap(solve))(jnp.asarray(MATRICES), jnp.asarray(LABELS))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -55,7 +55,7 @@ def clone(
         )
     init_key, batch_key = jax.random.split(key)
     network = networks.MLP(tuple(hidden_sizes), actions.shape[1])
-    params = networks.init_sequentially(network, init_key, observations)
+    params = networks.init_parameters(network, init_key, observations)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     state = (params, optimizer.init(params))
     observations, actions = jnp.asarray(observations), jnp.asarray(actions)

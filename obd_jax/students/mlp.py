@@ -99,7 +99,7 @@ def mlp(
         return jnp.tanh(outputs(params, observations))
 
     def fit(key: Key, synthetic: SyntheticData) -> Params:
-        initial = networks.init_sequentially(network, key, synthetic.observations)
+        initial = networks.init_parameters(network, key, synthetic.observations)
         origin = outputs(initial, synthetic.observations) if centred else jnp.zeros(())
 
         def loss(params: Params, data: tuple[SyntheticData, Array]) -> Array:

@@ -44,7 +44,7 @@ def random_features(*, hidden_sizes: Sequence[int] = (1024,), ridge: Array | flo
         return jax.nn.relu(jnp.asarray(network.apply(hidden, observations)))
 
     def fit(key: Key, synthetic: SyntheticData) -> RandomFeaturesParams:
-        hidden = networks.init_sequentially(network, key, synthetic.observations)
+        hidden = networks.init_parameters(network, key, synthetic.observations)
         phi = features(hidden, synthetic.observations)
         matrix = jnp.matmul(phi, phi.T, precision="highest")
         coefficients = solve_ridge(matrix, presquash(synthetic.actions), ridge)

@@ -3,7 +3,20 @@
 import jax
 import jax.numpy as jnp
 
+from obd_jax.numerics import one_by_one_on_cpus
 from obd_jax.types import Array
+
+
+@one_by_one_on_cpus
+def _factor(matrix: Array) -> Array:
+    """Lower Cholesky factor of a symmetric [N, N]."""
+    return jnp.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+@one_by_one_on_cpus
+def _solve(factor: Array, labels: Array) -> Array:
+    """Solution for labels [N, A] by a lower Cholesky factor."""
+    return jax.scipy.linalg.cho_solve((factor, True), labels)
 
 
 def solve_ridge(matrix: Array, labels: Array, ridge: Array | float) -> Array:
@@ -21,12 +34,12 @@ def solve_ridge(matrix: Array, labels: Array, ridge: Array | float) -> Array:
     regular = matrix + (ridge * jnp.trace(matrix) / size) * jnp.eye(size, dtype=matrix.dtype)
     # The transpose of a symmetric matrix is itself, in the memory layout that LAPACK takes; else
     # the layout spreads to all that the matrix is computed from, and the step takes twice as long.
-    factor = jnp.linalg.cholesky(jax.lax.stop_gradient(regular.T), symmetrize_input=False)
+    factor = _factor(jax.lax.stop_gradient(regular.T))
     # The derivative of a solution is a solution with the same factor, which is cheaper than the
     # derivative of the factorisation.
     return jax.lax.custom_linear_solve(
         lambda x: jnp.matmul(regular, x, precision="highest"),
         labels,
-        lambda _, b: jax.scipy.linalg.cho_solve((factor, True), b),
+        lambda _, b: _solve(factor, b),
         symmetric=True,
     )

@@ -119,6 +119,36 @@ def test_the_ridge_of_kernel_students_is_a_leaf():
     assert len(np.unique(history[-1]["loss"])) == case.P
 
 
+KERNELS_ON_TWO_DEVICES = """
+import jax, jax.numpy as jnp, optax
+jax.config.update("jax_num_cpu_devices", 2)
+from obd_jax import distill, students
+from obd_jax.types import SyntheticData, Targets
+
+states, actions = jax.random.normal(jax.random.key(0), (1000, 17)), jnp.zeros((1000, 6))
+synthetic = SyntheticData(states[:4 * 128].reshape(4, 128, 17), jnp.zeros((4, 128, 6)))
+student = students.kernel(students.ntk(), students.KernelSettings())
+_, history = distill.train_population(
+    jax.random.split(jax.random.key(1), 4),
+    lambda _: distill.distiller(student, optax.adam(0.01)),
+    (),
+    Targets(states, actions, jnp.ones(1000)),
+    synthetic,
+    steps=100,
+    batch_size=512,
+    mesh=distill.device_mesh(),
+    one_by_one=False,
+)
+assert history[-1]["step"] == 100
+"""
+
+
+def test_kernel_students_of_two_devices_do_not_wait_for_each_other():
+    command = [sys.executable, "-c", KERNELS_ON_TWO_DEVICES]
+    done = subprocess.run(command, cwd=SCRIPT.parent, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
 def test_steps_that_are_not_finite_are_skipped_and_counted_for_their_member_alone(alone):
     keys, rates, targets, synthetic = case.problem()
     spoilt = targets._replace(weights=targets.weights.at[3].set(jnp.nan))

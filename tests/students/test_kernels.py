@@ -187,7 +187,7 @@ def test_the_standard_ntk_is_that_of_our_mlp():
 
     @jax.jit
     def one(key):
-        params = networks.init_sequentially(network, key, x)
+        params = networks.init_parameters(network, key, x)
 
         def gradient(point):
             return jax.flatten_util.ravel_pytree(
