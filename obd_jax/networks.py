@@ -13,17 +13,6 @@ from obd_jax.types import Array, Key
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 
-def _thin_product(inputs: Array, kernel: Array, dimensions, precision=None, **kwargs) -> Array:
-    """Inputs [..., in] @ kernel [in, out], whose derivative by the kernel is taken as [out, in].
-
-    XLA would turn it round, to [in, out]: with few outputs, on CPUs, many times slower.
-    """
-    del dimensions
-    across = jax.lax.optimization_barrier(kernel.T)
-    last = (((inputs.ndim - 1,), (1,)), ((), ()))
-    return jax.lax.dot_general(inputs, across, last, precision=precision, **kwargs)
-
-
 class MLP(nn.Module):
     """ReLU network with a linear output: inputs [..., in] -> [..., output_size].
 
@@ -50,8 +39,7 @@ class MLP(nn.Module):
                 hidden = nn.LayerNorm()(hidden)
             if self.residual and i > 0 and before.shape == hidden.shape:
                 hidden = before + hidden
-        output = nn.Dense(self.output_size, kernel_init=self.kernel_init, dot_general=_thin_product)
-        return output(hidden)
+        return nn.Dense(self.output_size, kernel_init=self.kernel_init)(hidden)
 
 
 def init_parameters(module: nn.Module, key: Key, inputs: Array):
