@@ -10,13 +10,12 @@ need not add up: inside the step they share memory traffic.
 
 import functools
 import json
-import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from absl import app, flags
+from rates import median_seconds
 
 from obd_jax import distill, evaluation, students
 from obd_jax.types import Normalizer, SyntheticData, Targets
@@ -33,13 +32,7 @@ _REPEATS = flags.DEFINE_integer("repeats", 15, "Timed runs; the median is report
 def seconds(function, *arguments) -> float:
     """Median seconds of a compiled call, after one that is not counted."""
     compiled = jax.jit(function)
-    jax.block_until_ready(compiled(*arguments))
-    times = []
-    for _ in range(_REPEATS.value):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    return median_seconds(lambda: compiled(*arguments), _REPEATS.value)
 
 
 def problem(pairs: int, batch: int) -> tuple[SyntheticData, Targets]:

@@ -29,7 +29,6 @@ from paired import ratio, run_in_turn
 from rates import matmul_rate, median_seconds, useful_flops
 
 from obd_jax import distill, students
-from obd_jax.distill.train import one_blas_thread
 from obd_jax.types import SyntheticData, Targets
 
 _JSON = flags.DEFINE_boolean("json", False, "One line of JSON for each case.")
@@ -88,8 +87,7 @@ def measure(
     compile_seconds = time.perf_counter() - start
 
     before = matmul_rate(_REPEATS.value)
-    with one_blas_thread():
-        block_seconds = median_seconds(lambda: compiled(state, batch), _REPEATS.value)
+    block_seconds = median_seconds(lambda: compiled(state, batch), _REPEATS.value)
     step_seconds = block_seconds / _STEPS.value
     after = matmul_rate(_REPEATS.value)
 

@@ -9,15 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from obd_jax.distill import one_blas_thread
+
 
 def median_seconds(function: Callable[[], Any], repeats: int) -> float:
-    """Median seconds of a call, after one that is not counted."""
-    jax.block_until_ready(function())
+    """Median seconds of a call, after one that is not counted; LAPACK as it is in training."""
     times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+    with one_blas_thread():
         jax.block_until_ready(function())
-        times.append(time.perf_counter() - start)
+        for _ in range(repeats):
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            times.append(time.perf_counter() - start)
     return float(np.median(times))
 
 

@@ -43,7 +43,10 @@ class MLP(nn.Module):
 
 
 def init_parameters(module: nn.Module, key: Key, inputs: Array):
-    """`module.init` for inputs of this size and dtype; of several keys on CPUs one by one."""
+    """`module.init` for inputs of this size; parameters have their dtype.
+
+    Orthogonal initialisers call LAPACK, so under `vmap` keys are taken one by one on CPUs.
+    """
 
     @one_by_one_on_cpus
     def init(key):

@@ -1,4 +1,4 @@
-"""Primitives whose values and gradients stay finite where the textbook formula does not."""
+"""Primitives that are safe and fast where the plain ones are not."""
 
 from collections.abc import Callable
 from typing import Any

@@ -108,6 +108,18 @@ def test_one_by_one_is_vmap(axes):
         np.testing.assert_allclose(each, scipy.linalg.solve(*pair), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("platform", "batch"), [("cpu", "<4x4xf32>"), ("tpu", "<3x4x4xf32>")])
+def test_one_by_one_is_for_cpus_alone(platform, batch):
+    cholesky = numerics.one_by_one_on_cpus(jnp.linalg.cholesky)
+    traced = jax.jit(jax.vmap(cholesky)).trace(jnp.asarray(MATRICES[0]))
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    calls = [
+        line for line in program.splitlines() if "stablehlo.cholesky" in line or "potrf" in line
+    ]
+    assert len(calls) == 1
+    assert f"tensor{batch}" in calls[0]
+
+
 def test_one_by_one_within_another_vmap_and_outside_of_a_compiled_function():
     expected = np.linalg.solve(MATRICES, LABELS)
     found = jax.vmap(jax.vmap(solve))(jnp.asarray(MATRICES), jnp.asarray(LABELS))

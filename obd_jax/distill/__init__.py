@@ -30,7 +30,14 @@ from obd_jax.distill.population import (
     sum_over_processes,
     train_population,
 )
-from obd_jax.distill.train import Callback, DivergedError, cosine_anneal, sample, train
+from obd_jax.distill.train import (
+    Callback,
+    DivergedError,
+    cosine_anneal,
+    one_blas_thread,
+    sample,
+    train,
+)
 
 __all__ = [
     "CONSTRAINTS",
@@ -57,6 +64,7 @@ __all__ = [
     "kmeans_plus_plus",
     "make_constraint",
     "make_objective",
+    "one_blas_thread",
     "pbc",
     "sample",
     "sdw",

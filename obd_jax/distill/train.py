@@ -41,10 +41,10 @@ def cosine_anneal(progress: np.ndarray, final: float = 0.02) -> np.ndarray:
 
 
 def one_blas_thread() -> threadpool_limits:
-    """Context in which LAPACK, which solves the kernel students, keeps to one thread on CPUs.
+    """Context in which LAPACK keeps to one thread on CPUs, for calls of compiled steps.
 
-    Its own threads and those of the compiled program would wait for each other: on two cores a
-    step of 256 pairs takes less than half the time without them.
+    It solves the kernel students and initialises networks. Its own threads and those of the
+    compiled program would wait for each other.
     """
     return threadpool_limits(1, user_api="blas")
 

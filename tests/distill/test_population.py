@@ -91,7 +91,8 @@ def test_two_processes_find_what_one_finds(tmp_path, alone):
     assert_same_as_alone(tmp_path / "found.npz", alone)
 
 
-def test_the_ridge_of_kernel_students_is_a_leaf():
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_the_ridge_of_kernel_students_is_a_leaf(one_by_one):
     keys, _, targets, synthetic = case.problem()
     targets = targets._replace(weights=targets.weights[0])
     ridges = jnp.geomspace(1e-4, 1e-1, case.P)
@@ -102,7 +103,7 @@ def test_the_ridge_of_kernel_students_is_a_leaf():
 
     options = {"steps": 4, "batch_size": 16}
     states, history = distill.train_population(
-        keys, make_distiller, ridges, targets, synthetic, **options
+        keys, make_distiller, ridges, targets, synthetic, one_by_one=one_by_one, **options
     )
     for i in (0, case.P - 1):
         state, alone = distill.train(
