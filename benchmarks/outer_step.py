@@ -49,7 +49,7 @@ _RELEASED = flags.DEFINE_string("released", None, "Folder of the released PyTorc
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Python that has PyTorch.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds beside the released code.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls; the median is reported.")
-_STEPS = flags.DEFINE_integer("steps", 4, "Outer steps in a call.")
+_STEPS = flags.DEFINE_integer("steps", 10, "Outer steps in a call, by default as in training.")
 
 
 def measure(

@@ -38,7 +38,7 @@ class Config:
 def make_student(name: str) -> tuple[Student, int, int]:
     """Student, states per batch and outer steps per block."""
     if name == "mlp":
-        return students.mlp(A, hidden_sizes=HIDDEN, steps=T, optimizer=optax.sgd(0.1)), 2560, 2
+        return students.mlp(A, hidden_sizes=HIDDEN, steps=T, optimizer=optax.sgd(0.1)), 2560, 10
     if name == "kernel":
         return students.KernelRecipe("ntk", 3, 0.3, 1e-3, 1.0).student(A), 1024, 50
     raise InvalidInputError(f"unknown student {name!r}; known: mlp, kernel")

@@ -1,8 +1,10 @@
 """Multilayer perceptrons."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from obd_jax.networks import MLP
 
@@ -34,3 +36,18 @@ def test_without_it_they_do_not():
     for kernel, bias in hidden_layers:
         hidden = np.maximum(hidden @ kernel + bias[None], 0)
     np.testing.assert_allclose(network.apply(params, inputs), hidden @ w + b[None], rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_turned_parameters_give_the_same_outputs_and_turn_back(outputs):
+    network = MLP((6, 6), outputs, layer_norm=True, residual=True)
+    inputs = jax.random.normal(jax.random.key(0), (2, 7, 3))
+    params = network.init(jax.random.key(1), inputs)
+    params = jax.tree.map(lambda x: x + 0.1, params)
+    turned = network.turn(params)
+    assert turned["params"]["Dense_2"]["kernel"].shape == (outputs, 6)
+    outputs_of_turned = network.copy(turned=True).apply(turned, inputs)
+    np.testing.assert_allclose(outputs_of_turned, network.apply(params, inputs), rtol=1e-5)
+    chex.assert_trees_all_equal(network.turn(turned), params)
+    drawn = network.copy(turned=True).init(jax.random.key(1), inputs)
+    chex.assert_trees_all_equal_shapes(drawn, turned)

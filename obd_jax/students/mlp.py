@@ -88,6 +88,7 @@ def mlp(
             f"{action_size} and {tuple(hidden_sizes)}"
         )
     network = networks.MLP(tuple(hidden_sizes), action_size, residual=residual)
+    turned = network.copy(turned=True)
 
     def outputs(params: Params, observations: Array) -> Array:
         return jnp.asarray(network.apply(params, observations))
@@ -104,10 +105,13 @@ def mlp(
 
         def loss(params: Params, data: tuple[SyntheticData, Array]) -> Array:
             (observations, actions), origin = data
-            return cloning_error(outputs(params, observations) - origin, actions)
+            predicted = jnp.asarray(turned.apply(params, observations))
+            return cloning_error(predicted - origin, actions)
 
         training = Training(loss, optimizer, steps)
-        params = (trainer or reverse())(training, key, initial, (synthetic, origin))
+        start = network.turn(initial)
+        trained = (trainer or reverse())(training, key, start, (synthetic, origin))
+        params = network.turn(trained)
         return CentredParams(params, initial) if centred else params
 
     return Student(fit, act, advice="lower the outer or the inner learning rate")
