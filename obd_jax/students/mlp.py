@@ -88,7 +88,7 @@ def mlp(
             f"{action_size} and {tuple(hidden_sizes)}"
         )
     network = networks.MLP(tuple(hidden_sizes), action_size, residual=residual)
-    turned = network.copy(turned=True)
+    turned = network.copy(turned=True)  # What is trained, as its gradient is the faster one.
 
     def outputs(params: Params, observations: Array) -> Array:
         return jnp.asarray(network.apply(params, observations))

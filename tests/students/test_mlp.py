@@ -1,6 +1,7 @@
 """MLP students: trained by behavioural cloning, deterministic, bounded."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -151,3 +152,16 @@ def test_an_unknown_optimizer_is_refused_with_those_known():
 def test_an_unknown_cloning_loss_is_refused_with_those_known():
     with pytest.raises(InvalidInputError, match="'huber'; known: action, presquash"):
         dataclasses.replace(RECIPE, cloning="huber").student(A)
+
+
+def test_no_gradient_of_the_output_layer_is_taken_across():
+    """As [width, actions] it would be many times slower on CPUs; XLA decides, so it is asked."""
+    observations = jnp.ones((7, D))
+
+    def objective(synthetic):
+        return jnp.sum(STUDENT.act(STUDENT.fit(jax.random.key(0), synthetic), observations))
+
+    compiled = jax.jit(jax.grad(objective)).lower(make_pairs()).compile().as_text()
+    over_pairs = re.findall(r"= f32\[(\S+?)\]\S* dot\(.*lhs_contracting_dims=\{0\}", compiled)
+    assert f"{A},16" in over_pairs
+    assert f"16,{A}" not in over_pairs
