@@ -29,6 +29,7 @@ from paired import ratio, run_in_turn
 from rates import matmul_rate, median_seconds, useful_flops
 
 from obd_jax import distill, students
+from obd_jax.numerics import PRECISIONS
 from obd_jax.types import SyntheticData, Targets
 
 _JSON = flags.DEFINE_boolean("json", False, "One line of JSON for each case.")
@@ -43,6 +44,9 @@ _BATCH = flags.DEFINE_multi_integer("batch_size", [2560], "B, real states per ou
 _META = flags.DEFINE_multi_enum(
     "meta_gradient", ["reverse"], students.TRAINERS, "How it goes through training."
 )
+_PRECISION = flags.DEFINE_multi_enum(
+    "precision", ["highest"], PRECISIONS, "Of matrix products, on GPUs and TPUs."
+)
 _WINDOW = flags.DEFINE_integer("window", 20, "Steps of truncated meta-gradients.")
 _REMAT = flags.DEFINE_boolean("remat", False, "Recompute inner steps in the reverse pass.")
 _RELEASED = flags.DEFINE_string("released", None, "Folder of the released PyTorch code.")
@@ -53,9 +57,17 @@ _STEPS = flags.DEFINE_integer("steps", 10, "Outer steps in a call, by default as
 
 
 def measure(
+    meta_gradient: str, n: int, inner_steps: int, width: int, batch_size: int, precision: str
+) -> dict[str, Any]:
+    """Time one outer step, and the machine's products of the same precision."""
+    with jax.default_matmul_precision(precision):
+        found = _measure(meta_gradient, n, inner_steps, width, batch_size)
+    return {"precision": precision, **found}
+
+
+def _measure(
     meta_gradient: str, n: int, inner_steps: int, width: int, batch_size: int
 ) -> dict[str, Any]:
-    """Time one outer step."""
     d, a = _OBSERVATIONS.value, _ACTIONS.value
     student = students.mlp(
         a,
@@ -151,6 +163,7 @@ def main(_) -> None:
         "inner_steps": _INNER_STEPS.value,
         "width": _WIDTH.value,
         "batch_size": _BATCH.value,
+        "precision": _PRECISION.value,
     }
     if _SECONDS.value:
         print(measure(*(values[0] for values in axes.values()))["seconds"])
@@ -167,7 +180,9 @@ def main(_) -> None:
         cells = [f"{x:.3g}" if isinstance(x, float) else f"{x}" for x in result.values()]
         print(f"| {' | '.join(cells)} |", flush=True)
     varied = [name for name, values in axes.items() if len(values) > 1]
-    if not _JSON.value and len(varied) == 1 and len(results) > 2 and varied != ["meta_gradient"]:
+    if _JSON.value or len(varied) != 1 or len(results) < 3:
+        return
+    if isinstance(axes[varied[0]][0], int):  # Not a name.
         print(growth(varied[0], results))
 
 

@@ -1,10 +1,12 @@
 """Seconds of a set's outer step, alone and in a population on this machine's devices.
 
     python benchmarks/population.py --student=kernel --devices=2
+    python benchmarks/population.py --members=8,45,128 --precision=highest,high,default
 
 The papers' network (T = 100, 256 pairs, batches of 2,560) or the default kernel student (batches of
 1,024). On a CPU, --devices splits it: two devices then run two sets side by side. What is compared
-is timed in turn, round by round; networks also beside the machine's matrix rate (`rates.py`).
+is timed in turn, round by round; networks also beside the machine's matrix rate (`rates.py`) in the
+same precision. The second command is for accelerators.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ from rates import matmul_rate, useful_flops
 
 from obd_jax import distill, students
 from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+from obd_jax.numerics import PRECISIONS
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
 D, A, N, STATES = 17, 6, 256, 100_000
@@ -29,10 +32,13 @@ class Config:
     """What is timed; each field is a flag of the same name."""
 
     student: str = field("mlp", "mlp or kernel.")
-    members: int = field(8, "P, sets in the population.")
+    members: tuple[int, ...] = field((8,), "P, sets in the population; several, comma-separated.")
     devices: int = field(1, "CPU devices; of accelerators, all there are.")
     blocks: int = field(4, "Timed blocks of a round; their median counts.")
     rounds: int = field(3, "Rounds.")
+    precision: str = field(
+        "highest", f"Of matrix products on GPUs and TPUs, any of {', '.join(PRECISIONS)}."
+    )
 
 
 def make_student(name: str) -> tuple[Student, int, int]:
@@ -75,17 +81,29 @@ def seconds(config: Config, members: int, mesh: jax.sharding.Mesh, one_by_one: b
 
 
 def run(config: Config) -> None:
-    """Print seconds alone, and together in both ways."""
+    """Print seconds alone, and together in both ways, for each precision."""
     make_student(config.student)
+    precisions = config.precision.split(",")
+    if unknown := set(precisions) - set(PRECISIONS):
+        raise InvalidInputError(
+            f"unknown precision {min(unknown)!r}; known: {', '.join(PRECISIONS)}"
+        )
     if config.devices > 1:
         jax.config.update("jax_num_cpu_devices", config.devices)
+    for precision in precisions:
+        print(f"{config.student}, {precision} precision, {jax.devices()[0].device_kind}")
+        with jax.default_matmul_precision(precision):
+            compare(config)
+
+
+def compare(config: Config) -> None:
+    """Print the lines of one precision, which is set."""
     mesh, first = distill.device_mesh(), distill.device_mesh(jax.devices()[:1])
-    together = f"{config.members} sets on {mesh.size} devices"
-    cases = {
-        "one set alone": (1, first, True),
-        f"{together}, one by one": (config.members, mesh, True),
-        f"{together}, in every operation": (config.members, mesh, False),
-    }
+    cases = {"one set alone": (1, first, True)}
+    for members in config.members:
+        together = f"{members} sets on {mesh.size} devices"
+        cases[f"{together}, one by one"] = (members, mesh, True)
+        cases[f"{together}, in every operation"] = (members, mesh, False)
     found: dict[str, list[float]] = {name: [] for name in cases}
     rates: list[float] = []
     for _ in range(config.rounds):
@@ -102,7 +120,8 @@ def run(config: Config) -> None:
             line += " the rate of one after another"
         if config.student == "mlp":
             relative = [flops / s / rate for s, rate in zip(each, rates, strict=True)]
-            line += f"; useful work over that of 256 x 256 products {spread(relative)}"
+            line += f"; {flops / np.median(each):.3g} useful FLOP/s"
+            line += f", over those of 256 x 256 products {spread(relative)}"
         print(line)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from obd_jax import artefacts, data, density, distill, environments, optimizers, students, teachers
 from obd_jax.command_line import field
+from obd_jax.numerics import PRECISIONS
 from obd_jax.types import InvalidInputError, Student
 
 INITIALIZERS = {
@@ -21,10 +22,6 @@ ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cosine": distill.cosine_anneal,
     "constant": np.ones_like,
 }
-
-
-# As JAX names them.
-PRECISIONS = ("highest", "high", "default")
 
 BACKEND_HELP = (
     "What rolls policies out. gymnasium; mjx: Gymnasium's MuJoCo models in JAX (hopper, "

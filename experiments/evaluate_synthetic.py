@@ -9,13 +9,14 @@ import pathlib
 from typing import Any
 
 import jax
-from config import BACKEND_HELP, FLAG_OF, PRECISIONS
+from config import BACKEND_HELP, FLAG_OF
 from config import Config as RunConfig
 from scoring import FINAL_SEED, table
 from setup_run import split_seed
 
 from obd_jax import artefacts, data, environments, evaluation, optimizers, students, toy
 from obd_jax.command_line import Clock, Progress, config_from_flags, define_flags, field, run_main
+from obd_jax.numerics import PRECISIONS
 from obd_jax.types import InvalidInputError
 
 ABSENT = "absent: the card's, or for another student than the card's the default."

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from config import PRECISIONS
 from inputs import load_data, task_of
 from resume import saving, says_how_to_go_on
 from train_behavior import write_rows
 
 from obd_jax import artefacts, data, environments, evaluation, teachers
 from obd_jax.command_line import Progress, config_from_flags, define_flags, field, run_main
+from obd_jax.numerics import PRECISIONS
 from obd_jax.types import InvalidInputError, OfflineData, Teacher
 
 BLOCK = 1000

@@ -10,6 +10,9 @@ from obd_jax.types import Array
 
 SATURATION = 0.999
 
+# Of float32 matrix products, as JAX names them; CPUs know one.
+PRECISIONS = ("highest", "high", "default")
+
 # Minimax polynomial of arccos(x) / sqrt(1 - x) on [0, 1], within 2e-8 (Abramowitz & Stegun
 # 1964, 4.4.46), highest power first.
 _ARCCOS = (
