@@ -20,8 +20,8 @@ run: venv
 	$(BIN)/python experiments/run_sdw.py --dataset=walker2d-medium-expert --source=embedded --out=$(OUT)
 
 results-doc: venv
-	$(BIN)/python experiments/results_table.py
-	$(BIN)/python experiments/studies_table.py
+	$(BIN)/python experiments/paper/results_table.py
+	$(BIN)/python experiments/studies/studies_table.py
 
 lint: venv
 	$(BIN)/ruff check .

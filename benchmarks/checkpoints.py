@@ -19,8 +19,8 @@ import optax
 from absl import app, flags, logging
 
 from obd_jax import distill, students, teachers
-from obd_jax.artefacts import Checkpoints
-from obd_jax.command_line import note
+from obd_jax.reporting import note
+from obd_jax.runs import Checkpoints
 from obd_jax.types import SyntheticData
 
 _JSON = flags.DEFINE_boolean("json", False, "Print one line of JSON instead of a table.")

@@ -12,16 +12,18 @@ import tempfile
 import time
 
 from obd_jax import data
-from obd_jax.command_line import Progress, config_from_flags, define_flags, field, note, run_main
+from obd_jax.cli import define_flags, run_main, settings_from_flags
+from obd_jax.reporting import Progress, note
+from obd_jax.settings import option
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What is timed; each field is a flag of the same name."""
 
-    dataset: str = field("hopper-medium", "Data set by name.")
-    data_rows: int | None = field(None, "Rows; absent: as many as D4RL has.")
-    cached: bool = field(False, "Load what is in $OBD_JAX_CACHE, and nothing else.")
+    dataset: str = option("hopper-medium", "Data set by name.")
+    data_rows: int | None = option(None, "Rows; absent: as many as D4RL has.")
+    cached: bool = option(False, "Load what is in $OBD_JAX_CACHE, and nothing else.")
 
 
 def load(config: Config) -> float:
@@ -46,7 +48,7 @@ def run(config: Config) -> None:
 
 def main() -> None:
     """Entry point."""
-    run(config_from_flags(Config, {}))
+    run(settings_from_flags(Config))
 
 
 if __name__ == "__main__":

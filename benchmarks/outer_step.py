@@ -32,6 +32,14 @@ from obd_jax import distill, students
 from obd_jax.numerics import PRECISIONS
 from obd_jax.types import SyntheticData, Targets
 
+# (window, remat) -> how the meta-gradient goes through training.
+TRAINERS = {
+    "reverse": lambda window, remat: students.reverse(remat),
+    "mixed": lambda window, remat: students.mixed(),
+    "truncated": lambda window, remat: students.truncated(window, remat=remat),
+    "random_truncated": lambda window, remat: students.truncated(window, True, remat),
+}
+
 _JSON = flags.DEFINE_boolean("json", False, "One line of JSON for each case.")
 _SECONDS = flags.DEFINE_boolean("seconds", False, "The first case's seconds and nothing else.")
 _PAIRS = flags.DEFINE_multi_integer("pairs", [256], "N, synthetic pairs.")
@@ -42,7 +50,7 @@ _INNER_STEPS = flags.DEFINE_multi_integer("inner_steps", [100], "T, training ste
 _MOMENTUM = flags.DEFINE_float("momentum", 0.0, "Momentum of the students' SGD.")
 _BATCH = flags.DEFINE_multi_integer("batch_size", [2560], "B, real states per outer step.")
 _META = flags.DEFINE_multi_enum(
-    "meta_gradient", ["reverse"], students.TRAINERS, "How it goes through training."
+    "meta_gradient", ["reverse"], list(TRAINERS), "How it goes through training."
 )
 _PRECISION = flags.DEFINE_multi_enum(
     "precision", ["highest"], PRECISIONS, "Of matrix products, on GPUs and TPUs."
@@ -74,7 +82,7 @@ def _measure(
         hidden_sizes=(width,) * 3,
         steps=inner_steps,
         optimizer=optax.sgd(0.1, momentum=_MOMENTUM.value or None),
-        trainer=students.make_trainer(meta_gradient, min(_WINDOW.value, inner_steps), _REMAT.value),
+        trainer=TRAINERS[meta_gradient](min(_WINDOW.value, inner_steps), _REMAT.value),
     )
     distiller = distill.distiller(student, optax.adam(0.02), constraint=distill.clipped())
     keys = jax.random.split(jax.random.key(0), 5)

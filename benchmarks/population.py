@@ -19,8 +19,9 @@ from paired import ratio
 from rates import matmul_rate, useful_flops
 
 from obd_jax import distill, students
-from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+from obd_jax.cli import define_flags, run_main, settings_from_flags
 from obd_jax.numerics import PRECISIONS
+from obd_jax.settings import option
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
 D, A, N, STATES = 17, 6, 256, 100_000
@@ -31,12 +32,12 @@ HIDDEN, T = (256, 256, 256), 100
 class Config:
     """What is timed; each field is a flag of the same name."""
 
-    student: str = field("mlp", "mlp or kernel.")
-    members: tuple[int, ...] = field((8,), "P, sets in the population; several, comma-separated.")
-    devices: int = field(1, "CPU devices; of accelerators, all there are.")
-    blocks: int = field(4, "Timed blocks of a round; their median counts.")
-    rounds: int = field(3, "Rounds.")
-    precision: str = field(
+    student: str = option("mlp", "mlp or kernel.")
+    members: tuple[int, ...] = option((8,), "P, sets in the population; several, comma-separated.")
+    devices: int = option(1, "CPU devices; of accelerators, all there are.")
+    blocks: int = option(4, "Timed blocks of a round; their median counts.")
+    rounds: int = option(3, "Rounds.")
+    precision: str = option(
         "highest", f"Of matrix products on GPUs and TPUs, any of {', '.join(PRECISIONS)}."
     )
 
@@ -132,7 +133,7 @@ def spread(values: list[float]) -> str:
 
 def main() -> None:
     """Entry point."""
-    run(config_from_flags(Config, {}))
+    run(settings_from_flags(Config))
 
 
 if __name__ == "__main__":

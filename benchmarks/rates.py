@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.distill import one_blas_thread
+from obd_jax.distill.train import one_blas_thread
 
 
 def median_seconds(function: Callable[[], Any], repeats: int) -> float:

@@ -24,8 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from obd_jax import environments, evaluation, teachers
-from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+from obd_jax.cli import define_flags, run_main, settings_from_flags
 from obd_jax.evaluation import mjx
+from obd_jax.settings import option
 from obd_jax.types import Policy
 
 TASKS = ("hopper", "halfcheetah", "walker2d")
@@ -36,10 +37,10 @@ COMPILED_BATCH = 256
 class Config:
     """What is timed; each field is a flag of the same name."""
 
-    task: str | None = field(None, f"One of {', '.join(TASKS)}; absent: all.")
-    batch_sizes: tuple[int, ...] = field((1, 16, 256), "Environments that step together.")
-    seconds: float = field(10.0, "Of stepping, for each rate, at least.")
-    compilation_alone: bool = field(False, "Print one line of JSON: how long compiling took.")
+    task: str | None = option(None, f"One of {', '.join(TASKS)}; absent: all.")
+    batch_sizes: tuple[int, ...] = option((1, 16, 256), "Environments that step together.")
+    seconds: float = option(10.0, "Of stepping, for each rate, at least.")
+    compilation_alone: bool = option(False, "Print one line of JSON: how long compiling took.")
 
 
 def run(config: Config) -> None:
@@ -153,7 +154,7 @@ def gymnasium_rate(
 
 def main() -> None:
     """Entry point."""
-    run(config_from_flags(Config, {}))
+    run(settings_from_flags(Config))
 
 
 if __name__ == "__main__":

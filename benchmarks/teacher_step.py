@@ -16,7 +16,8 @@ import numpy as np
 from paired import ratio, run_in_turn
 
 from obd_jax import data, teachers
-from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+from obd_jax.cli import define_flags, run_main, settings_from_flags
+from obd_jax.settings import option
 from obd_jax.types import InvalidInputError
 
 ROWS, BLOCK = 100_000, 1000
@@ -26,11 +27,11 @@ ROWS, BLOCK = 100_000, 1000
 class Config:
     """What is timed; each field is a flag of the same name."""
 
-    algorithm: str = field("td3_bc", f"One of {', '.join(teachers.ALGORITHMS)}.")
-    updates: int = field(5000, "Updates of a round; the first fifth is not counted.")
-    rounds: int = field(5, "Rounds beside CORL.")
-    corl: str | None = field(None, "CORL's td3_bc.py; absent: ours alone, one round.")
-    torch_python: str | None = field(None, "Python that has PyTorch.")
+    algorithm: str = option("td3_bc", f"One of {', '.join(teachers.ALGORITHMS)}.")
+    updates: int = option(5000, "Updates of a round; the first fifth is not counted.")
+    rounds: int = option(5, "Rounds beside CORL.")
+    corl: str | None = option(None, "CORL's td3_bc.py; absent: ours alone, one round.")
+    torch_python: str | None = option(None, "Python that has PyTorch.")
 
 
 def measure(config: Config) -> float:
@@ -86,7 +87,7 @@ def run(config: Config) -> None:
 
 def main() -> None:
     """Entry point."""
-    run(config_from_flags(Config, {}))
+    run(settings_from_flags(Config))
 
 
 if __name__ == "__main__":

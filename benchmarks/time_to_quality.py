@@ -17,7 +17,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from obd_jax.command_line import config_from_flags, define_flags, field, run_main
+from obd_jax.cli import define_flags, run_main, settings_from_flags
+from obd_jax.settings import option
 from obd_jax.types import InvalidInputError
 
 SAME = (
@@ -41,8 +42,8 @@ SAME = (
 class Config:
     """What is compared; each field is a flag of the same name."""
 
-    runs: str | None = field(None, "name=folder[@seconds], separated by commas. Required.")
-    out: str | None = field(None, "PNG file of the picture; absent: none.")
+    runs: str | None = option(None, "name=folder[@seconds], separated by commas. Required.")
+    out: str | None = option(None, "PNG file of the picture; absent: none.")
 
 
 def read(entry: str) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def run(config: Config) -> None:
 
 def main() -> None:
     """Entry point."""
-    run(config_from_flags(Config, {}))
+    run(settings_from_flags(Config))
 
 
 if __name__ == "__main__":

@@ -40,38 +40,33 @@ def huber(predicted, batch):
 
 def main(path: str) -> np.ndarray:
     """Distil three sets side by side and draw their losses [SEEDS, STEPS] into `path`."""
-    generator = np.random.default_rng(0)
-    states = generator.laplace(size=(5_000, 3)).astype(np.float32)
+    states = np.random.default_rng(0).laplace(size=(5_000, 3)).astype(np.float32)
     behaviour = np.tanh(states @ np.array([[1.0, 0.5], [-1.0, 1.0], [0.2, -2.0]]))
     offline = data.from_arrays(states, behaviour)
 
-    normalizer = data.normalizer(offline.observations)
-    targets = distill.dbc(offline, normalizer)
+    targets = distill.dbc(offline, data.normalizer(offline.observations))
     params, _ = density.fit(jax.random.key(0), laplace(), targets.observations)
     log_density = laplace().log_prob(params, targets.observations)
     targets = distill.sdw(targets, density.reciprocal_weights(log_density, temperature=0.1).weights)
 
     student = students.mlp(2, hidden_sizes=(32, 32), steps=20, optimizer=optax.sgd(0.3))
-    distiller = distill.distiller(
-        student, optax.lion(0.01), loss=huber, constraint=distill.clipped()
-    )
+    distiller = distill.distiller(student, optax.lion(0.01), huber, distill.clipped())
 
     def one_seed(key):
         initial_key, state_key, batch_key = jax.random.split(key, 3)
-        start = distill.choose(initial_key, distill.uniform, targets, PAIRS)
 
         def step(state, key):
             state, metrics = distiller.update(state, distill.sample(key, targets, 256))
             return state, metrics["loss"]
 
-        state = distiller.init(state_key, start)
-        return jax.lax.scan(step, state, jax.random.split(batch_key, STEPS))[1]
+        start = distill.choose(initial_key, distill.uniform, targets, PAIRS)
+        keys = jax.random.split(batch_key, STEPS)
+        return jax.lax.scan(step, distiller.init(state_key, start), keys)[1]
 
     losses = np.asarray(jax.jit(jax.vmap(one_seed))(jax.random.split(jax.random.key(1), SEEDS)))
     figure, axes = plt.subplots(layout="constrained")
-    axes.semilogy(losses.T, label=[f"seed {seed}" for seed in range(SEEDS)])
-    axes.set(xlabel="outer step", ylabel="objective")
-    axes.legend()
+    axes.semilogy(losses.T)
+    axes.set(xlabel="outer step", ylabel="objective of each seed")
     figure.savefig(path)
     plt.close(figure)
     return losses

@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import gymnasium
-import mujoco
 import numpy as np
 
 from obd_jax.types import Array, InvalidInputError, Key
+
+if TYPE_CHECKING:
+    import gymnasium
 
 
 class FunctionalEnvironment(NamedTuple):
@@ -171,7 +172,7 @@ def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:
     return 100 * (returns - spec.reference_min) / (spec.reference_max - spec.reference_min)
 
 
-def make(environment: EnvironmentSpec) -> gymnasium.Env:
+def make(environment: EnvironmentSpec) -> "gymnasium.Env":
     """The task in Gymnasium, without the advice to use newer ones (`docs/rollouts.md`).
 
     Raises:
@@ -179,6 +180,9 @@ def make(environment: EnvironmentSpec) -> gymnasium.Env:
     """
     if environment.gymnasium_id is None:
         raise InvalidInputError(f"{environment.name} is no task of Gymnasium")
+    import gymnasium  # Here, so that data and distillation do without a simulator.
+    import mujoco
+
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(_pass_on)
     try:

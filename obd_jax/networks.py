@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -72,3 +73,17 @@ def init_parameters(module: nn.Module, key: Key, inputs: Array):
         return jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), params)
 
     return init(key)
+
+
+def sample_squashed(key: Key, mean: Array, log_std: Array) -> tuple[Array, Array]:
+    """Sample an action tanh(u), u ~ N(mean, std), [..., A], with its log density [...] in nats.
+
+    log density = log N(u) - sum log(1 - tanh(u)^2), whose last term is written as
+    2 (log 2 - u - softplus(-2 u)), which does not saturate (Haarnoja et al. 2018, appendix C).
+    """
+    chex.assert_equal_shape([mean, log_std])
+    noise = jax.random.normal(key, mean.shape, mean.dtype)
+    latent = mean + jnp.exp(log_std) * noise
+    log_normal = -0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2 * jnp.pi)
+    log_slope = 2 * (jnp.log(2.0) - latent - jax.nn.softplus(-2 * latent))
+    return jnp.tanh(latent), jnp.sum(log_normal - log_slope, axis=-1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from obd_jax.types import Array
 
@@ -89,6 +90,16 @@ def map_rows(function: Callable[[Array], Array], rows: Array, chunk_size: int) -
     padded = jnp.pad(rows, padding, mode="edge").reshape(chunks, chunk_size, *rows.shape[1:])
     outputs = jax.lax.map(function, padded)
     return outputs.reshape(chunks * chunk_size, *outputs.shape[2:])[:count]
+
+
+def traceable(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether JAX can trace a function of these arguments, which functions in NumPy refuse."""
+    forms = [jax.ShapeDtypeStruct(np.shape(each), np.result_type(each)) for each in arguments]
+    try:
+        jax.eval_shape(function, *forms)
+    except Exception:  # Other frameworks raise what they like; a fault shows again with arrays.
+        return False
+    return True
 
 
 def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:

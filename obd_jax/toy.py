@@ -27,6 +27,9 @@ from obd_jax.data import from_arrays
 from obd_jax.environments import EnvironmentSpec, FunctionalEnvironment
 from obd_jax.types import Array, InvalidInputError, Key, OfflineData, Provenance, Teacher
 
+# Of data, in their provenance.
+SOURCE = "toy task"
+
 DISCOUNT = 0.95
 HORIZON = 100
 
@@ -119,7 +122,7 @@ def offline_data(key: Key, transitions: int) -> OfflineData:
         next_observations,
         timeouts=np.arange(1, transitions + 1) % HORIZON == 0,
     )
-    provenance = dataclasses.replace(data.provenance, source="toy task", name=SPEC.name)
+    provenance = dataclasses.replace(data.provenance, source=SOURCE, name=SPEC.name)
     return dataclasses.replace(data, provenance=provenance)
 
 

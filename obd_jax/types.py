@@ -31,6 +31,10 @@ class InvalidInputError(ValueError):
     """Input that cannot be used: the message says what was given and what is accepted."""
 
 
+class DivergedError(RuntimeError):
+    """A loop met numbers that are not finite or too large; subclasses carry the last good state."""
+
+
 def _row(vector, like):
     """Vector [D] with as many leading axes as `like` [..., D] has."""
     return vector.reshape((1,) * (like.ndim - 1) + (-1,))
@@ -136,7 +140,7 @@ class DensityEstimator(NamedTuple):
 
     init:      (key, observations [M, D]) -> params; closed-form estimators are complete here.
     log_prob:  (params, observations [B, D]) -> [B] log density in nats.
-    trainable: whether `density.fit` goes on to maximise the likelihood by gradient steps.
+    trainable: whether `density.fit` then maximises the likelihood by gradient steps.
     """
 
     init: Callable[[Key, Array], Params]

@@ -1,12 +1,13 @@
-"""Multilayer perceptrons."""
+"""Multilayer perceptrons; densities of squashed actions by scipy."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
-from obd_jax.networks import MLP
+from obd_jax.networks import MLP, sample_squashed
 
 
 def layers_of(params):
@@ -51,3 +52,21 @@ def test_turned_parameters_give_the_same_outputs_and_turn_back(outputs):
     chex.assert_trees_all_equal(network.turn(turned), params)
     drawn = network.copy(turned=True).init(jax.random.key(1), inputs)
     chex.assert_trees_all_equal_shapes(drawn, turned)
+
+
+def test_the_log_density_of_a_squashed_action_is_that_by_change_of_variables():
+    mean, log_std = jnp.array([[0.3, -1.0], [0.0, 2.0]]), jnp.array([[-1.0, 0.2], [-3.0, 0.0]])
+    actions, log_prob = sample_squashed(jax.random.key(0), mean, log_std)
+    actions = np.asarray(actions, np.float64)
+    normal = scipy.stats.norm.logpdf(np.arctanh(actions), mean, np.exp(log_std))
+    expected = (normal - np.log(1 - actions**2)).sum(axis=1)
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
+
+
+def test_the_log_density_and_its_gradient_stay_finite_where_tanh_saturates():
+    def log_prob(mean):
+        return sample_squashed(jax.random.key(0), mean, jnp.zeros_like(mean))[1].sum()
+
+    value, gradient = jax.value_and_grad(log_prob)(jnp.array([[50.0, -50.0]]))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

@@ -1,7 +1,6 @@
 """How far apart the states of a data set are."""
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from obd_jax.types import InvalidInputError, Normalizer, OfflineData
 
@@ -28,6 +27,8 @@ def state_diversity(
     Raises:
         InvalidInputError: all states drawn are of one episode.
     """
+    from scipy.spatial.distance import cdist  # Takes a while, and most commands measure no data.
+
     generator = np.random.default_rng(seed)
     drawn = generator.choice(len(data), min(states, len(data)), replace=False)
     episodes = np.searchsorted(data.episode_starts, drawn, side="right")

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
+from obd_jax.evaluation import trained_policy
+from obd_jax.students import Recipe, from_card
+from obd_jax.types import InvalidInputError, Key, Normalizer, SyntheticData
 
 _ARRAYS = ("observations", "actions", "observation_mean", "observation_std")
 
@@ -27,14 +32,40 @@ class DistilledSet:
     normalizer: Normalizer
     card: dict[str, Any]
 
+    @property
+    def recipe(self) -> Recipe:
+        """The student that the card recommends.
 
-def save(folder: pathlib.Path, distilled: DistilledSet) -> pathlib.Path:
+        Raises:
+            InvalidInputError: the card names none, or values that cannot be used.
+        """
+        card = self.card.get("student")
+        if not isinstance(card, dict):
+            raise InvalidInputError("the set's card names no student")
+        return from_card(card)
+
+    def policy(self, key: Key | None = None) -> Callable[[Any], Any]:
+        """The recommended student, trained on the set now, as a function of raw observations.
+
+        Args:
+            key: of its initialisation; None: key 0. Students in closed form have none.
+
+        Returns:
+            observations [..., D] -> actions [..., A], in NumPy for NumPy and in JAX for JAX.
+        """
+        student = self.recipe.student(self.synthetic.actions.shape[1])
+        key = jax.random.key(0) if key is None else key
+        return trained_policy(key, student, self.synthetic, self.normalizer)
+
+
+def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
     """Write `distilled.npz` and `card.json` into `folder`; returns the path of the first.
 
     The archive holds observations [N, D] (raw units), normalized_observations [N, D],
     actions [N, A], observation_mean [D], observation_std [D] (what observations are divided
     by, epsilon included) and the card as JSON text.
     """
+    folder = pathlib.Path(folder)
     synthetic, normalizer = distilled.synthetic, distilled.normalizer
     card = json.dumps(distilled.card, indent=2, allow_nan=False)
     path = folder / "distilled.npz"
@@ -53,12 +84,15 @@ def save(folder: pathlib.Path, distilled: DistilledSet) -> pathlib.Path:
     return path
 
 
-def load(path: pathlib.Path) -> DistilledSet:
-    """Read a distilled set.
+def load(path: str | os.PathLike) -> DistilledSet:
+    """Read a distilled set: `distilled.npz`, or the run folder that holds it.
 
     Raises:
         InvalidInputError: no such file, not a distilled set, or arrays that do not fit.
     """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir():
+        path = path / "distilled.npz"
     if not path.is_file():
         raise InvalidInputError(f"no distilled set at {path}")
     try:

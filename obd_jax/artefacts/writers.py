@@ -5,11 +5,19 @@ import hashlib
 import io
 import pathlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from obd_jax.extras import require
 from obd_jax.types import InvalidInputError
+
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+def _package(writer: str) -> ModuleType:
+    return require(_PACKAGES[writer], writer, f"{writer} metrics")
 
 
 class MetricsWriter(NamedTuple):
@@ -27,9 +35,8 @@ class MetricsWriter(NamedTuple):
 
 def _tensorboard(folder: pathlib.Path, config: dict[str, Any], step: int) -> MetricsWriter:
     """Event files in the run folder; what a stopped run wrote from `step` on is taken back."""
-    import tensorboardX
-
-    writer = tensorboardX.SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+    tensorboard: Any = _package("tensorboard")
+    writer = tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=step)
     last = step
 
     def add(step: int, numbers: dict[str, float]) -> None:
@@ -47,8 +54,7 @@ def _tensorboard(folder: pathlib.Path, config: dict[str, Any], step: int) -> Met
 
 def _wandb(folder: pathlib.Path, config: dict[str, Any], step: int) -> MetricsWriter:
     """A run of Weights & Biases, the same one for the same folder; $WANDB_MODE is its own."""
-    import wandb
-
+    wandb: Any = _package("wandb")
     with contextlib.redirect_stdout(io.StringIO()):
         run = wandb.init(
             project="obd_jax",
@@ -77,16 +83,10 @@ def check_writers(names: Sequence[str]) -> None:
     Raises:
         InvalidInputError: one is; the message lists the known ones.
     """
-    packages = {"tensorboard": "tensorboardX", "wandb": "wandb"}
     for name in names:
         if name not in WRITERS:
             raise InvalidInputError(f"unknown metrics writer {name!r}; known: {', '.join(WRITERS)}")
-        try:
-            __import__(packages[name])
-        except ImportError as error:
-            raise InvalidInputError(
-                f"{name} needs the package {packages[name]} (pip install {packages[name]}): {error}"
-            ) from error
+        _package(name)
 
 
 def numbers_of(record: dict[str, Any]) -> dict[str, float]:

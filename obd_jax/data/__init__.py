@@ -2,28 +2,21 @@
 
 from obd_jax.data.arrays import from_arrays
 from obd_jax.data.best import best_episodes
-from obd_jax.data.cache import default_cache, locked, sha256
-from obd_jax.data.d4rl import default_folder
-from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
+from obd_jax.data.cache import default_cache
 from obd_jax.data.files import load_file, load_hdf5, load_npz
 from obd_jax.data.normalization import constant_columns, normalizer
-from obd_jax.data.sources import SOURCES, load
+from obd_jax.data.sources import SOURCES, DataSettings, load
 
 __all__ = [
     "SOURCES",
-    "Part",
+    "DataSettings",
     "best_episodes",
     "constant_columns",
     "default_cache",
-    "default_folder",
-    "embedded_parts",
-    "embedded_rows",
     "from_arrays",
     "load",
     "load_file",
     "load_hdf5",
     "load_npz",
-    "locked",
     "normalizer",
-    "sha256",
 ]

@@ -29,7 +29,7 @@ def download(
 ) -> None:
     """Fetch a file, going on where a broken connection, or an earlier call, left off.
 
-    What has arrived is kept beside the file, in `.<name>.part`, and goes on only if the server
+    What has arrived is kept beside the file, in `.<name>.part`, and is resumed only if the server
     says that the file is still the same. Proxies are taken from `http_proxy` and `https_proxy`.
 
     Args:
@@ -57,7 +57,7 @@ def download(
             if failures >= attempts:
                 raise InvalidInputError(
                     f"{url}: download failed after {_size(part):,} bytes: {error}; what has "
-                    "arrived is kept, and the same command goes on from there"
+                    "arrived is kept, and the same command resumes there"
                 ) from error
             time.sleep(pause * 2 ** (failures - 1))
         except OSError as error:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 
-from obd_jax import behavior, environments
+from obd_jax import environments, recorded
 from obd_jax.data.arrays import q_learning_data
 from obd_jax.data.cache import cached
 from obd_jax.data.files import read_hdf5, write_hdf5
+from obd_jax.recorded.rollouts import LANES
+from obd_jax.recorded.shipped import fingerprint
 from obd_jax.types import InvalidInputError, OfflineData, Provenance
 
 # Rows as in D4RL, of types that can be recorded; those of a replay are the environment's.
@@ -30,7 +31,7 @@ _REPLAY_ROWS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}
 _FORMAT = 1
 
 # Rows that one process records at a time: eight whole episodes on each lane.
-_SHARD = 8 * behavior.LANES * environments.MAX_EPISODE_STEPS
+_SHARD = 8 * LANES * environments.MAX_EPISODE_STEPS
 
 
 class Part(NamedTuple):
@@ -51,10 +52,10 @@ def embedded_rows(name: str) -> int:
         InvalidInputError: a data set that cannot be recorded; the message lists those that can.
     """
     environment, kind = environments.parse_dataset(name)
-    if environment.name not in behavior.ROLES or kind not in _ROWS:
+    if environment.name not in recorded.ROLES or kind not in _ROWS:
         raise InvalidInputError(
             f"data set {name!r} cannot be recorded by policies of this package; ENVIRONMENT-TYPE "
-            f"can with ENVIRONMENT in {', '.join(behavior.ROLES)} and TYPE in {', '.join(_ROWS)}"
+            f"can with ENVIRONMENT in {', '.join(recorded.ROLES)} and TYPE in {', '.join(_ROWS)}"
         )
     return _ROWS[kind] or _REPLAY_ROWS[environment.name]
 
@@ -75,23 +76,23 @@ def embedded_parts(name: str, rows: int | None = None) -> list[Part]:
     usual_rows = embedded_rows(name)  # Refuses what cannot be recorded.
     rows = usual_rows if rows is None else rows
     environment, kind = environments.parse_dataset(name)
-    roles = behavior.ROLES[environment.name]
+    roles = recorded.ROLES[environment.name]
     if kind == "random":
         parts = [Part(None, rows)]
     elif kind == "medium-expert":
         parts = [Part(roles["medium"], rows // 2), Part(roles["expert"], rows - rows // 2)]
     elif kind == "medium-replay":
-        steps = [s for s in behavior.snapshots(environment.name) if s <= roles["medium"]]
+        steps = [s for s in recorded.snapshots(environment.name) if s <= roles["medium"]]
         # The uniform policy counts like the first snapshot.
         ends = np.cumsum([steps[0], *np.diff([0, *steps])])
         counts = np.diff(ends * rows // ends[-1], prepend=0)
         parts = [Part(s, int(n)) for s, n in zip([None, *steps], counts, strict=True)]
     else:
         parts = [Part(roles[kind], rows)]
-    if min(part.rows for part in parts) < behavior.LANES:
+    if min(part.rows for part in parts) < LANES:
         raise InvalidInputError(
             f"{rows} rows of {name!r} are too few for its {len(parts)} policies, each of which "
-            f"records at least {behavior.LANES}"
+            f"records at least {LANES}"
         )
     return parts
 
@@ -129,7 +130,7 @@ def load_embedded(
             {
                 "rows": part.rows,
                 "policy": "uniform" if part.steps is None else f"{part.steps} steps",
-                "sha256": part.steps and behavior.fingerprint(environment.name, part.steps),
+                "sha256": part.steps and fingerprint(environment.name, part.steps),
             }
             for part in parts
         ],
@@ -159,6 +160,8 @@ def _record(
     environment: str, parts: list[Part], seed: int, progress: Callable[[int, int], None]
 ) -> dict[str, np.ndarray]:
     """Rows of all parts in their order, recorded by as many processes as there are cores."""
+    import joblib  # Takes a while, and most commands record nothing.
+
     shards = [
         (part.steps, shard, (seed, part.steps or 0, number))
         for part in parts
@@ -188,7 +191,7 @@ def _record(
 def _split(rows: int) -> list[int]:
     """Shards of `rows`; a rest too small to be recorded goes to the last one."""
     whole, rest = divmod(rows, _SHARD)
-    if whole and rest < behavior.LANES:
+    if whole and rest < LANES:
         return [_SHARD] * (whole - 1) + [_SHARD + rest]
     return [_SHARD] * whole + [rest]
 
@@ -197,5 +200,5 @@ def _record_shard(
     number: int, environment: str, steps: int | None, rows: int, seed: tuple[int, ...]
 ) -> tuple[int, dict[str, Any]]:
     """Rows by one policy; runs in a process of its own."""
-    act = None if steps is None else behavior.snapshot(environment, steps).sample
-    return number, behavior.roll_out(act, environments.get(environment), rows, seed)
+    act = None if steps is None else recorded.snapshot(environment, steps).sample
+    return number, recorded.roll_out(act, environments.get(environment), rows, seed)

@@ -10,6 +10,8 @@ import numpy as np
 
 from obd_jax import environments
 from obd_jax.data.arrays import q_learning_data
+from obd_jax.extras import require
+from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError, OfflineData, Provenance
 
 _TYPES = ("simple", "medium", "expert")
@@ -58,8 +60,8 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
         The transitions, every row of every episode.
 
     Raises:
-        InvalidInputError: no such data set, a download that fails, or observations or actions
-            that are not vectors.
+        InvalidInputError: Minari is not installed, no such data set, a download that fails, or
+            observations or actions that are not vectors.
     """
     fields: dict[str, list[np.ndarray]] = {}
     recorded_in = []
@@ -86,12 +88,7 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
 
 def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:
     """Minari's record of a data set."""
-    try:
-        import minari
-    except ImportError as error:
-        raise InvalidInputError(
-            f"{dataset_id}: Minari is not installed: pip install 'minari[hdf5,arrow,hf]'"
-        ) from error
+    minari: Any = require("minari", "minari", "Minari's data sets")
     with warnings.catch_warnings():
         # Minari recommends newer versions of what was asked for by name.
         warnings.simplefilter("ignore")
@@ -99,8 +96,8 @@ def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:
             return minari.load_dataset(dataset_id)
         except FileNotFoundError as error:
             if not download:
-                raise InvalidInputError(
-                    f"{dataset_id} is not in Minari's local store; --source=minari downloads it"
+                raise OptionError(
+                    f"{dataset_id} is not in Minari's local store; {{source}}=minari downloads it"
                 ) from error
         except Exception as error:
             raise InvalidInputError(f"{dataset_id} cannot be read: {error}") from error

@@ -1,5 +1,6 @@
 """Data sets by name, wherever they are."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
@@ -9,9 +10,30 @@ from obd_jax.data.d4rl import default_folder, file_of, load_d4rl
 from obd_jax.data.embedded import embedded_rows, load_embedded
 from obd_jax.data.files import SUFFIXES, load_file
 from obd_jax.data.minari import is_minari_id, load_minari
+from obd_jax.settings import OptionError, one_of, option
 from obd_jax.types import InvalidInputError, OfflineData
 
 SOURCES = ("auto", "d4rl", "embedded", "minari")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Which offline data, and the environment that they were recorded in."""
+
+    dataset: str | None = option(
+        None, "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy."
+    )
+    source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
+    data_rows: int | None = option(None, "Rows of embedded data; absent: as many as D4RL has.")
+    dataset_path: str | None = option(
+        None, "HDF5 (D4RL layout) or npz file, in place of a data set by name."
+    )
+    env: str | None = option(
+        None, "Environment, by name or Gymnasium's id; absent: the one that the data name."
+    )
+
+    def __post_init__(self) -> None:
+        one_of("source", self.source, SOURCES)
 
 
 def _silent(_: str) -> Callable[[int, int], None]:
@@ -81,8 +103,8 @@ def _choose(name: str, note: Callable[[str], None]) -> str:
     try:
         embedded_rows(name)
     except InvalidInputError as error:
-        raise InvalidInputError(
-            f"there is no {file}, which --source=d4rl downloads, and {error}"
+        raise OptionError(
+            f"there is no {file}, which {{source}}=d4rl downloads, and {error}"
         ) from error
-    note(f"data: embedded, by policies of this package (no {file}; --source=d4rl downloads it)")
+    note(f"data: embedded, by policies of this package (no {file}; source=d4rl downloads it)")
     return "embedded"

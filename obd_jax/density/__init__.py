@@ -8,6 +8,7 @@ from obd_jax.density.gaussian import gaussian
 from obd_jax.density.kde import kde
 from obd_jax.density.knn import knn
 from obd_jax.density.maf import maf
+from obd_jax.density.settings import DensitySettings
 from obd_jax.density.weights import DensityWeights, reciprocal_weights
 from obd_jax.types import DensityEstimator, InvalidInputError
 
@@ -35,6 +36,7 @@ def make(name: str) -> DensityEstimator:
 
 __all__ = [
     "DENSITIES",
+    "DensitySettings",
     "DensityWeights",
     "fit",
     "gaussian",

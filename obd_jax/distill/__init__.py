@@ -9,10 +9,18 @@ from obd_jax.distill.constraints import (
     squashed,
 )
 from obd_jax.distill.distiller import Distiller, DistillerState, distiller
-from obd_jax.distill.initializers import by_weight, choose, kmeans_plus_plus, uniform
-from obd_jax.distill.mesh import device_mesh, devices_for
+from obd_jax.distill.initializers import (
+    INITIALIZERS,
+    StartSettings,
+    by_weight,
+    choose,
+    kmeans_plus_plus,
+    uniform,
+)
+from obd_jax.distill.mesh import device_mesh
 from obd_jax.distill.objectives import (
     OBJECTIVES,
+    ObjectiveSettings,
     av_pbc,
     dbc,
     early,
@@ -23,31 +31,30 @@ from obd_jax.distill.objectives import (
     weighted_variance,
     with_state_noise,
 )
-from obd_jax.distill.population import (
-    PopulationCallback,
-    from_first_process,
-    gather,
-    sum_over_processes,
-    train_population,
-)
+from obd_jax.distill.outer import ANNEALS, OuterSettings
+from obd_jax.distill.population import PopulationCallback, train_population
 from obd_jax.distill.train import (
     Callback,
     DivergedError,
     cosine_anneal,
-    one_blas_thread,
     sample,
     train,
 )
 
 __all__ = [
+    "ANNEALS",
     "CONSTRAINTS",
+    "INITIALIZERS",
     "OBJECTIVES",
     "Callback",
     "Constraint",
     "Distiller",
     "DistillerState",
     "DivergedError",
+    "ObjectiveSettings",
+    "OuterSettings",
     "PopulationCallback",
+    "StartSettings",
     "av_pbc",
     "by_weight",
     "choose",
@@ -55,21 +62,16 @@ __all__ = [
     "cosine_anneal",
     "dbc",
     "device_mesh",
-    "devices_for",
     "distiller",
     "early",
     "free",
-    "from_first_process",
-    "gather",
     "kmeans_plus_plus",
     "make_constraint",
     "make_objective",
-    "one_blas_thread",
     "pbc",
     "sample",
     "sdw",
     "squashed",
-    "sum_over_processes",
     "train",
     "train_population",
     "uniform",

@@ -4,11 +4,13 @@ The pool is an objective's `Targets`, so the same choice serves the data's own a
 (pool of `dbc`) and the teacher's (pool of `pbc`).
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from obd_jax.settings import at_least, one_of, option
 from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
 
 # (key, pool [M], N) -> [N] distinct rows of the pool.
@@ -76,3 +78,29 @@ def choose(key: Key, chooser: Chooser, pool: Targets, size: int) -> SyntheticDat
         )
     rows = chooser(key, pool, size)
     return SyntheticData(pool.observations[rows], pool.actions[rows])
+
+
+INITIALIZERS: dict[str, Chooser] = {
+    "random": uniform,
+    "relabelled": uniform,
+    "kmeans++": kmeans_plus_plus,
+    "density": by_weight,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class StartSettings:
+    """Where a synthetic set starts.
+
+    pairs:       N.
+    initializer: how real pairs are chosen; all but "relabelled" keep the data's own actions.
+    start:       path of a distilled set to start from instead.
+    """
+
+    pairs: int = option(256, "N, synthetic pairs.")
+    initializer: str = option("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
+    start: str | None = option(None, "Distilled set to start from, in place of real pairs.")
+
+    def __post_init__(self) -> None:
+        at_least(1, pairs=self.pairs)
+        one_of("initializer", self.initializer, INITIALIZERS)

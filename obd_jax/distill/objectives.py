@@ -5,12 +5,14 @@ and how much each state counts, and SDW (Lei et al. 2025) multiplies in one more
 So an objective is data, computed once: `Targets` for every state of the offline data.
 """
 
-import functools
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from obd_jax.numerics import traceable
+from obd_jax.settings import OptionError, not_negative, one_of, option, positive, within
 from obd_jax.types import Array, InvalidInputError, Key, Normalizer, OfflineData, Targets, Teacher
 
 
@@ -52,15 +54,25 @@ def dbc(data: OfflineData, normalizer: Normalizer) -> Targets:
     )
 
 
-def pbc(data: OfflineData, normalizer: Normalizer, teacher: Teacher) -> Targets:
-    """Policy-based cloning: match the teacher's actions pi*(s), every state alike."""
-    actions = _map_in_chunks(jax.jit(teacher.act), data.observations)
+def pbc(
+    data: OfflineData, normalizer: Normalizer, teacher: Teacher, own: Targets | None = None
+) -> Targets:
+    """Policy-based cloning: match the teacher's actions pi*(s), every state alike.
+
+    `own` are the targets of `dbc` on the same data, where they are there already.
+    """
+    actions = _map_in_chunks(teacher.act, data.observations)
     _refuse_non_finite(actions, "teacher's actions")
-    return dbc(data, normalizer)._replace(actions=jnp.asarray(actions))
+    own = dbc(data, normalizer) if own is None else own
+    return own._replace(actions=jnp.asarray(actions))
 
 
 def av_pbc(
-    data: OfflineData, normalizer: Normalizer, teacher: Teacher, scale: float | None = None
+    data: OfflineData,
+    normalizer: Normalizer,
+    teacher: Teacher,
+    scale: float | None = None,
+    own: Targets | None = None,
 ) -> Targets:
     """Action-value weighted PBC: match pi*(s), weighted by q*(s, pi*(s)).
 
@@ -70,6 +82,7 @@ def av_pbc(
         teacher: pi* and q*.
         scale: None normalises the weights to mean 1, because value scales differ between
             environments; 0.02 is the OBD release's setting, which does not normalise.
+        own: targets of `dbc` on the same data, where they are there already.
 
     Returns:
         Targets whose weights are max(q*, 0): a negative weight would reward errors.
@@ -82,8 +95,8 @@ def av_pbc(
         raise InvalidInputError(
             f"Av-PBC needs a critic, and the teacher {teacher.provenance.name} has none; use PBC"
         )
-    targets = pbc(data, normalizer, teacher)
-    values = _map_in_chunks(jax.jit(teacher.value), data.observations, np.asarray(targets.actions))
+    targets = pbc(data, normalizer, teacher, own)
+    values = _map_in_chunks(teacher.value, data.observations, np.asarray(targets.actions))
     _refuse_non_finite(values, "teacher's values")
     weights = np.maximum(values, 0.0)
     if weights.max() == 0.0:
@@ -162,7 +175,7 @@ def with_state_noise(
     noise = scale * jax.random.normal(key, targets.observations.shape)
     observations = targets.observations + noise
     raw = np.asarray(normalizer.denormalize(observations))
-    actions = _map_in_chunks(jax.jit(teacher.act), raw)
+    actions = _map_in_chunks(teacher.act, raw)
     _refuse_non_finite(actions, "teacher's actions")
     noisy = Targets(observations, jnp.asarray(actions), targets.weights)
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), targets, noisy)
@@ -171,24 +184,80 @@ def with_state_noise(
 OBJECTIVES = ("dbc", "pbc", "av_pbc")
 
 
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSettings:
+    """What a set is distilled for.
+
+    name:         one of `OBJECTIVES`; None: av_pbc, or pbc where the teacher has no critic.
+    value_scale:  weight of Av-PBC per unit of q; None: weights of mean 1.
+    least_return: share of the best episode's return that an episode needs to be distilled.
+    early_steps:  a state weighs 1 / (1 + t / this) at step t; 0: all steps alike.
+    state_noise:  standard deviation of the noise on a second copy of all states; 0: no copy.
+    """
+
+    name: str | None = option(
+        None,
+        f"Objective: one of {', '.join(OBJECTIVES)}; absent: av_pbc, or pbc where the teacher has "
+        "no critic.",
+        "objective",
+    )
+    value_scale: float | None = option(
+        None, "Av-PBC weight per unit of q; absent: weights of mean 1."
+    )
+    least_return: float = option(
+        0.0, "Distil episodes whose return is at least this share of the best one's; 0: all."
+    )
+    early_steps: float = option(
+        0.0, "A state weighs 1 / (1 + t / this) at step t of its episode; 0: all steps alike."
+    )
+    state_noise: float = option(
+        0.0,
+        "Standard deviation of noise on a second copy of all states, labelled by the teacher; "
+        "0: no copy.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            one_of("objective", self.name, OBJECTIVES)
+        positive(value_scale=self.value_scale)
+        within(0, 1, least_return=self.least_return)
+        not_negative(early_steps=self.early_steps, state_noise=self.state_noise)
+        if self.value_scale is not None and self.name not in (None, "av_pbc"):
+            raise OptionError(f"{{value_scale}} is for {{objective}}=av_pbc, not {self.name}")
+        if self.state_noise > 0 and self.name == "dbc":
+            raise OptionError("{state_noise} needs a teacher's actions: not {objective}=dbc")
+
+    def chosen(self, teacher: Teacher) -> str:
+        """Name of the objective with a teacher."""
+        return self.name or ("pbc" if teacher.value is None else "av_pbc")
+
+
 def make_objective(
-    name: str, data: OfflineData, normalizer: Normalizer, teacher: Teacher, scale: float | None
+    name: str,
+    data: OfflineData,
+    normalizer: Normalizer,
+    teacher: Teacher,
+    scale: float | None,
+    own: Targets | None = None,
 ) -> Targets:
     """Objective by name; an unknown name raises InvalidInputError with the known ones."""
-    makers = {
-        "dbc": functools.partial(dbc, data, normalizer),
-        "pbc": functools.partial(pbc, data, normalizer, teacher),
-        "av_pbc": functools.partial(av_pbc, data, normalizer, teacher, scale),
-    }
-    if name not in makers:
-        raise InvalidInputError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
-    return makers[name]()
+    one_of("objective", name, OBJECTIVES)
+    if name == "dbc":
+        return dbc(data, normalizer) if own is None else own
+    if name == "pbc":
+        return pbc(data, normalizer, teacher, own)
+    return av_pbc(data, normalizer, teacher, scale, own)
 
 
 def _map_in_chunks(function, *arrays: np.ndarray, size: int = 16_384) -> np.ndarray:
-    """Apply a compiled function to rows in chunks of one shape, so that memory is bounded."""
+    """Apply a function of a teacher to rows in chunks of one shape, so that memory is bounded.
+
+    It is compiled unless it is not JAX's to trace, such as a policy in NumPy.
+    """
     length = len(arrays[0])
     size = min(size, length)
+    if traceable(function, *(array[:size] for array in arrays)):
+        function = jax.jit(function)
     outputs = []
     for start in range(0, length, size):
         begin = min(start, length - size)  # The last chunk overlaps instead of shrinking.

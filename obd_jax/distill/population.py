@@ -51,7 +51,7 @@ def train_population(
         batch_size: real states per step and member.
         targets_axes: of observations, actions and weights, 0 where `targets` has a leading [P],
             such as weights by other temperatures; None for what members share.
-        states: where to go on from, as `gather` made them of the callback's; None: from
+        states: where to resume, as `gather` made them of the callback's; None: from
             `synthetic`. The remaining steps are those of a run that was never stopped, bit for bit.
         record: that came with `states`.
         mesh: devices that share out the members, of `device_mesh`; P must be a multiple of their

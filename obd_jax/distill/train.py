@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from threadpoolctl import threadpool_limits
 
+from obd_jax import types
 from obd_jax.distill.distiller import Distiller, DistillerState
 from obd_jax.distill.mesh import on_all, place, shared_out
 from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
@@ -18,7 +19,7 @@ from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
 Callback = Callable[[DistillerState, dict[str, Any]], None]
 
 
-class DivergedError(RuntimeError):
+class DivergedError(types.DivergedError):
     """A loss, gradient or set was not finite; `synthetic` is the last set that a step led on from.
 
     If no step was taken since `train` was called, it is the one that it began with.
@@ -77,7 +78,7 @@ def train(
         budget_seconds: wall-clock at most, compilation included and the callback's own
             time excluded. The annealing follows whichever of steps and budget is nearer its
             end, so a run that the budget stops is annealed too.
-        state: where to go on from, as the callback was given it; None: from `synthetic`. Without a
+        state: where to resume, as the callback was given it; None: from `synthetic`. Without a
             budget the remaining steps are those of a run that was never stopped, bit for bit.
         seconds: that `state` has cost, of the record it came with.
         mesh: devices that share out the states of a batch, of `device_mesh`; None: one device.

@@ -2,19 +2,35 @@
 
 from obd_jax.evaluation.functional import functional_returns
 from obd_jax.evaluation.mjx import brax_environment, mjx_returns
+from obd_jax.evaluation.protocol import (
+    CURVE_EPISODES,
+    CURVE_SEED,
+    CURVE_STUDENTS,
+    FINAL_SEED,
+    TEACHER_EPISODES,
+    RolloutSettings,
+    ScoreSettings,
+)
 from obd_jax.evaluation.rollouts import gymnasium_returns
-from obd_jax.evaluation.score import score_policies, score_students
+from obd_jax.evaluation.score import score_act, score_policies, score_students
 from obd_jax.evaluation.statistics import (
     interquartile_mean,
     nested_bootstrap_interval,
     stratified_bootstrap_interval,
     summarize,
 )
-from obd_jax.evaluation.students import NotFiniteError, fit_students, student_policy
+from obd_jax.evaluation.students import NotFiniteError, fit_students, student_policy, trained_policy
 from obd_jax.evaluation.validate import check_environment
 
 __all__ = [
+    "CURVE_EPISODES",
+    "CURVE_SEED",
+    "CURVE_STUDENTS",
+    "FINAL_SEED",
+    "TEACHER_EPISODES",
     "NotFiniteError",
+    "RolloutSettings",
+    "ScoreSettings",
     "brax_environment",
     "check_environment",
     "fit_students",
@@ -23,9 +39,11 @@ __all__ = [
     "interquartile_mean",
     "mjx_returns",
     "nested_bootstrap_interval",
+    "score_act",
     "score_policies",
     "score_students",
     "stratified_bootstrap_interval",
     "student_policy",
     "summarize",
+    "trained_policy",
 ]

@@ -19,9 +19,12 @@ import mujoco
 import numpy as np
 
 from obd_jax.environments import get, make
+from obd_jax.extras import require
 from obd_jax.types import Array, Key
 
 with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it does without Warp.
+    for _module in ("brax", "mujoco.mjx", "flatbuffers"):  # The last one for `traced`.
+        require(_module, "mjx", "mjx rollouts")
     from brax import base, envs
     from brax.io import mjcf
     from brax.mjx.base import State as PipelineState

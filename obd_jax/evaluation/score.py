@@ -1,5 +1,8 @@
 """Scores of policies and of students trained from a synthetic set: D4RL-normalised returns."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +36,26 @@ def score_policies(
         roll_out = gymnasium_returns if environment.simulator == "gymnasium" else mjx_returns
         returns = roll_out(policy, params, environment, progress=progress, **counts)
     return normalized_score(environment, returns) if environment.normalized else returns
+
+
+def score_act(
+    act: Callable[[Any], Any],
+    environment: EnvironmentSpec,
+    *,
+    episodes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Returns [1, E] of one policy on raw observations, as of `score_policies`."""
+    return score_policies(
+        lambda _, observations: act(observations),
+        np.zeros(1),
+        environment,
+        students=1,
+        episodes=episodes,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def score_students(

@@ -1,9 +1,12 @@
 """Students trained from a synthetic set, and how they see raw observations."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from obd_jax.types import (
     Array,
@@ -51,5 +54,31 @@ def student_policy(student: Student) -> Policy:
     def policy(params: tuple[Params, Normalizer], observations: Array) -> Array:
         trained, normalizer = params
         return student.act(trained, normalizer.normalize(observations))
+
+    return policy
+
+
+def trained_policy(
+    key: Key, student: Student, synthetic: SyntheticData, normalizer: Normalizer
+) -> Callable[[Any], Any]:
+    """One student, trained now, as a function of raw observations [..., D] -> actions [..., A].
+
+    NumPy arrays and lists give NumPy arrays, JAX arrays give JAX arrays; it can be traced.
+
+    Raises:
+        NotFiniteError: a parameter is not finite.
+        InvalidInputError: on a call, observations of another size.
+    """
+    params = jax.tree.map(lambda leaf: leaf[0], fit_students(key, student, synthetic, 1))
+    compiled = jax.jit(student_policy(student))
+    size = synthetic.observations.shape[1]
+
+    def policy(observations: Any) -> Any:
+        if np.shape(observations)[-1:] != (size,):
+            raise InvalidInputError(
+                f"observations of shape {np.shape(observations)}; [..., {size}] is needed"
+            )
+        actions = compiled((params, normalizer), jnp.asarray(observations, jnp.float32))
+        return actions if isinstance(observations, jax.Array) else np.asarray(actions)
 
     return policy

@@ -1,6 +1,5 @@
 """Whether an environment fits what is to act in it."""
 
-import gymnasium
 import jax
 
 from obd_jax.environments import EnvironmentSpec, make
@@ -31,6 +30,8 @@ def _sizes(environment):
         made = brax_environment(environment)
         state = jax.eval_shape(made.reset, jax.random.key(0))
         return state.obs.shape[-1], made.action_size
+    from gymnasium.spaces import flatdim  # Here, so that other backends do without Gymnasium.
+
     with make(environment) as made:
         spaces = (made.observation_space, made.action_space)
-        return tuple(gymnasium.spaces.flatdim(space) for space in spaces)
+        return tuple(flatdim(space) for space in spaces)

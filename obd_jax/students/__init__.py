@@ -24,13 +24,11 @@ from obd_jax.students.mlp import (
     presquash_error,
 )
 from obd_jax.students.random_features import RandomFeaturesRecipe, random_features
-from obd_jax.students.recipes import RECIPES, Recipe, fields_of, make_recipe, to_card
-from obd_jax.students.ridge import solve_ridge
+from obd_jax.students.recipes import RECIPES, Recipe, StudentSettings, from_card, to_card
 from obd_jax.students.training import (
     TRAINERS,
     Trainer,
     Training,
-    make_trainer,
     mixed,
     reverse,
     truncated,
@@ -50,18 +48,17 @@ __all__ = [
     "MLPRecipe",
     "RandomFeaturesRecipe",
     "Recipe",
+    "StudentSettings",
     "Trainer",
     "Training",
     "action_error",
     "clone",
     "ensemble",
-    "fields_of",
+    "from_card",
     "gram",
     "kernel",
     "lazy_mlp",
     "make_kernel",
-    "make_recipe",
-    "make_trainer",
     "matern",
     "mixed",
     "mlp",
@@ -71,7 +68,6 @@ __all__ = [
     "random_features",
     "rbf",
     "reverse",
-    "solve_ridge",
     "standard_ntk",
     "to_card",
     "truncated",

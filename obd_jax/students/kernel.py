@@ -6,9 +6,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from obd_jax.numerics import map_rows, presquash
-from obd_jax.students.kernels import Kernel, KernelSettings, gram, make_kernel
+from obd_jax.settings import at_least, not_negative, option, positive
+from obd_jax.students.kernels import KERNELS, Kernel, KernelSettings, gram, make_kernel
 from obd_jax.students.ridge import solve_ridge
-from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData
+from obd_jax.types import Array, Key, Student, SyntheticData
 
 # States whose kernels are held at once when a policy acts on many: 16 MB an array at N = 256.
 CHUNK_SIZE = 16_384
@@ -76,22 +77,20 @@ class KernelRecipe:
     length_scale: what normalised observations are divided by.
     """
 
-    kernel: str
-    depth: int
-    bias_scale: float
-    ridge: float
-    length_scale: float
+    kernel: str = option("ntk", f"Kernel: one of {', '.join(KERNELS)}.")
+    depth: int = option(3, "Hidden layers of the network behind the kernel.")
+    bias_scale: float = option(0.3, "Standard deviation of that network's biases.")
+    ridge: float = option(1e-3, "Ridge, in units of the mean diagonal of the kernel matrix.")
+    length_scale: float = option(1.0, "Divides normalised observations.")
+
+    def __post_init__(self) -> None:
+        make_kernel(self.kernel)  # Refuses an unknown one.
+        at_least(1, depth=self.depth)
+        not_negative(bias_scale=self.bias_scale, ridge=self.ridge)
+        positive(length_scale=self.length_scale)
 
     def student(self, action_size: int) -> Student:
         """The student that follows this recipe."""
         del action_size  # That of the pairs.
-        for name, accepted in (
-            ("depth", self.depth >= 1),
-            ("bias_scale", self.bias_scale >= 0),
-            ("ridge", self.ridge >= 0),
-            ("length_scale", self.length_scale > 0),
-        ):
-            if not accepted:
-                raise InvalidInputError(f"{name} is out of range: {getattr(self, name)}")
         settings = KernelSettings(self.depth, self.bias_scale, self.ridge, self.length_scale)
         return kernel(make_kernel(self.kernel), settings)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from obd_jax import optimizers
+from obd_jax.settings import at_least, option
 from obd_jax.students.kernel import KernelParams, act_by_kernel
 from obd_jax.students.kernels import KernelSettings, gram, standard_ntk
-from obd_jax.students.mlp import action_error, make_cloning_error
+from obd_jax.students.mlp import CLONING_ERRORS, action_error, make_cloning_error
 from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData
 
 
@@ -77,20 +79,20 @@ class LazyMLPRecipe:
     cloning:       name of the loss, one of `CLONING_ERRORS`.
     """
 
-    depth: int
-    steps: int
-    learning_rate: float
-    momentum: float
-    cloning: str
+    depth: int = option(3, "ReLU layers.")
+    steps: int = option(100, "T, training steps.", "inner_steps")
+    learning_rate: float = option(0.016, "Learning rate.", "inner_learning_rate")
+    momentum: float = option(0.95, "Momentum.", "inner_momentum")
+    cloning: str = option("presquash", f"Loss: one of {', '.join(CLONING_ERRORS)}.")
+
+    def __post_init__(self) -> None:
+        at_least(1, depth=self.depth, inner_steps=self.steps)
+        optimizers.make("sgd", self.learning_rate, self.momentum)  # Refuses bad values.
+        make_cloning_error(self.cloning)
 
     def student(self, action_size: int) -> Student:
         """The student that follows this recipe."""
         del action_size  # That of the pairs.
-        if not (self.learning_rate > 0 and 0 <= self.momentum < 1):
-            raise InvalidInputError(
-                "learning rate must be positive and momentum in [0, 1), got "
-                f"{self.learning_rate} and {self.momentum}"
-            )
         return lazy_mlp(
             depth=self.depth,
             steps=self.steps,

@@ -9,6 +9,8 @@ import optax
 
 from obd_jax import networks, optimizers
 from obd_jax.numerics import presquash
+from obd_jax.optimizers import OPTIMIZERS
+from obd_jax.settings import OptionError, at_least, option
 from obd_jax.students.training import Trainer, Training, reverse
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
 
@@ -131,14 +133,26 @@ class MLPRecipe:
     residual:      whether layers as wide as the one before add to it.
     """
 
-    hidden_sizes: tuple[int, ...]
-    steps: int
-    optimizer: str
-    learning_rate: float
-    momentum: float
-    cloning: str
-    centred: bool = False
-    residual: bool = False
+    hidden_sizes: tuple[int, ...] = option((256, 256, 256), "Widths of the ReLU layers.")
+    steps: int = option(100, "T, training steps.", "inner_steps")
+    optimizer: str = option("sgd", f"Optimiser: one of {', '.join(OPTIMIZERS)}.", "inner_optimizer")
+    # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
+    learning_rate: float = option(0.016, "Learning rate.", "inner_learning_rate")
+    momentum: float = option(0.95, "Momentum.", "inner_momentum")
+    cloning: str = option("presquash", f"Loss: one of {', '.join(CLONING_ERRORS)}.")
+    centred: bool = option(
+        False, "The output is the network's minus what it was at initialisation."
+    )
+    residual: bool = option(
+        False, "Layers as wide as the one before add their activations to that one's."
+    )
+
+    def __post_init__(self) -> None:
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise OptionError(f"{{hidden_sizes}} must be positive, got {self.hidden_sizes}")
+        at_least(1, inner_steps=self.steps)
+        optimizers.make(self.optimizer, self.learning_rate, self.momentum)  # Refuses bad values.
+        make_cloning_error(self.cloning)
 
     def student(self, action_size: int, trainer: Trainer | None = None) -> Student:
         """The student that follows this recipe."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from obd_jax import networks
 from obd_jax.numerics import presquash
+from obd_jax.settings import OptionError, not_negative, option
 from obd_jax.students.ridge import solve_ridge
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
 
@@ -64,12 +65,15 @@ class RandomFeaturesRecipe:
     ridge:        in units of the mean squared norm of the pairs' features.
     """
 
-    hidden_sizes: tuple[int, ...]
-    ridge: float
+    hidden_sizes: tuple[int, ...] = option((256, 256, 256), "Widths of the ReLU layers.")
+    ridge: float = option(1e-3, "Ridge, in units of the mean squared norm of the features.")
+
+    def __post_init__(self) -> None:
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise OptionError(f"{{hidden_sizes}} must be positive, got {self.hidden_sizes}")
+        not_negative(ridge=self.ridge)
 
     def student(self, action_size: int) -> Student:
         """The student that follows this recipe."""
         del action_size  # That of the pairs.
-        if not self.ridge >= 0:
-            raise InvalidInputError(f"ridge is out of range: {self.ridge}")
         return random_features(hidden_sizes=self.hidden_sizes, ridge=self.ridge)

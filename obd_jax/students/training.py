@@ -9,6 +9,7 @@ Three ways, each a `Trainer`; what they return is the same, their gradients diff
     truncated  the gradient through the last steps only
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from obd_jax.settings import at_least, option
 from obd_jax.types import Array, InvalidInputError, Key, Params
 
 
@@ -170,27 +172,56 @@ def truncated(window: int, random_end: bool = False, remat: bool = False) -> Tra
     return train
 
 
-TRAINERS = ("reverse", "mixed", "truncated", "random_truncated")
+@dataclasses.dataclass(frozen=True)
+class Reverse:
+    """Settings of `reverse`."""
+
+    def trainer(self) -> Trainer:
+        """The trainer of these settings."""
+        return reverse()
 
 
-def make_trainer(name: str, window: int = 20, remat: bool = False) -> Trainer:
-    """Trainer by name.
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Settings of `mixed`."""
 
-    Args:
-        name: one of `TRAINERS`; "random_truncated" is `truncated` with a random end.
-        window: of the truncated ones.
-        remat: of all but "mixed", which keeps no activations in any case.
-
-    Raises:
-        InvalidInputError: an unknown name, or a window that is not positive.
-    """
-    if name not in TRAINERS:
-        raise InvalidInputError(f"unknown meta-gradient {name!r}; known: {', '.join(TRAINERS)}")
-    if name == "reverse":
-        return reverse(remat)
-    if name == "mixed":
+    def trainer(self) -> Trainer:
+        """The trainer of these settings."""
         return mixed()
-    return truncated(window, random_end=name == "random_truncated", remat=remat)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truncated:
+    """Settings of `truncated`.
+
+    window: training steps that the meta-gradient goes through.
+    """
+
+    window: int = option(20, "Training steps that the meta-gradient goes through.")
+
+    def __post_init__(self) -> None:
+        at_least(1, window=self.window)
+
+    def trainer(self) -> Trainer:
+        """The trainer of these settings."""
+        return truncated(self.window)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomTruncated(Truncated):
+    """Settings of `truncated` with a random end."""
+
+    def trainer(self) -> Trainer:
+        """The trainer of these settings."""
+        return truncated(self.window, random_end=True)
+
+
+TRAINERS: dict[str, type[Any]] = {
+    "reverse": Reverse,
+    "mixed": Mixed,
+    "truncated": Truncated,
+    "random_truncated": RandomTruncated,
+}
 
 
 def _is_float(leaf: Any) -> bool:

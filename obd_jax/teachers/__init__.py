@@ -4,20 +4,29 @@ from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
 from obd_jax.teachers.bundled import bundled_names, bundled_teacher
 from obd_jax.teachers.cal_ql import cal_ql
 from obd_jax.teachers.calibration import q_calibration
+from obd_jax.teachers.choose import (
+    TEACHERS,
+    TeacherSettings,
+    from_function,
+    load_file,
+    teacher_of,
+)
 from obd_jax.teachers.embedded import behavior_teacher
 from obd_jax.teachers.files import load_teacher, save_teacher
 from obd_jax.teachers.iql import iql
 from obd_jax.teachers.registry import ALGORITHMS, make_algorithm
 from obd_jax.teachers.released import load_calql
 from obd_jax.teachers.td3 import rebrac, td3_bc
-from obd_jax.teachers.train import DivergedError, Trainable, discounted_returns, prepare, train
+from obd_jax.teachers.train import DivergedError, Trainable, prepare, train
 from obd_jax.teachers.validate import check_teacher
 
 __all__ = [
     "ALGORITHMS",
+    "TEACHERS",
     "Algorithm",
     "Batch",
     "DivergedError",
+    "TeacherSettings",
     "TrainState",
     "Trainable",
     "behavior_teacher",
@@ -25,9 +34,10 @@ __all__ = [
     "bundled_teacher",
     "cal_ql",
     "check_teacher",
-    "discounted_returns",
+    "from_function",
     "iql",
     "load_calql",
+    "load_file",
     "load_teacher",
     "make_algorithm",
     "prepare",
@@ -35,5 +45,6 @@ __all__ = [
     "rebrac",
     "save_teacher",
     "td3_bc",
+    "teacher_of",
     "train",
 ]

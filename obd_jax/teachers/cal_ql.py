@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from obd_jax.behavior import sample_squashed
-from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP
+from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP, sample_squashed
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, values
 from obd_jax.types import Array, Key, Params
 

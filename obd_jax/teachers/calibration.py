@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from obd_jax import behavior
+from obd_jax import recorded
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.teachers.train import discounted_returns
 from obd_jax.types import InvalidInputError, OfflineData, Teacher
@@ -55,7 +55,7 @@ def q_calibration(
 
     act, value = jax.jit(teacher.act), jax.jit(teacher.value)
 
-    rows = behavior.roll_out(
+    rows = recorded.roll_out(
         lambda _, observations: np.asarray(act(observations)), environment, steps, seed
     )
     ends = np.flatnonzero(rows["terminals"] | rows["timeouts"])

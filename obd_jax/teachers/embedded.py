@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from obd_jax import behavior
+from obd_jax import recorded
 from obd_jax.networks import MLP
+from obd_jax.recorded.shipped import fingerprint
 from obd_jax.types import Provenance, Teacher
 
 
@@ -16,9 +17,9 @@ def behavior_teacher(environment: str) -> Teacher:
     Raises:
         InvalidInputError: an environment without policies; the message lists those with.
     """
-    behavior.snapshots(environment)  # Refuses an unknown environment.
-    steps = behavior.ROLES[environment]["expert"]
-    policy = behavior.snapshot(environment, steps)
+    recorded.snapshots(environment)  # Refuses an unknown environment.
+    steps = recorded.ROLES[environment]["expert"]
+    policy = recorded.snapshot(environment, steps)
     *hidden_sizes, output_size = (bias.shape[0] for bias in policy.biases)
     network = MLP(hidden_sizes=tuple(hidden_sizes), output_size=output_size)
     layers = zip(policy.kernels, policy.biases, strict=True)
@@ -41,6 +42,6 @@ def behavior_teacher(environment: str) -> Teacher:
         Provenance(
             "behaviour policy",
             f"{environment} expert, {steps} steps",
-            behavior.fingerprint(environment, steps),
+            fingerprint(environment, steps),
         ),
     )

@@ -11,7 +11,7 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.data import sha256
+from obd_jax.data.cache import sha256
 from obd_jax.networks import MLP
 from obd_jax.teachers.algorithm import act as act_by
 from obd_jax.teachers.algorithm import value as value_by

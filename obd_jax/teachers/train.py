@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from obd_jax import types
 from obd_jax.data import normalizer as make_normalizer
 from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
 from obd_jax.types import InvalidInputError, Key, Normalizer, OfflineData
@@ -17,7 +18,7 @@ from obd_jax.types import InvalidInputError, Key, Normalizer, OfflineData
 TrainRecord = dict[str, Any]
 
 
-class DivergedError(RuntimeError):
+class DivergedError(types.DivergedError):
     """The critics left the range that rewards allow; carries the last good state."""
 
     def __init__(self, message: str, state: TrainState):
@@ -113,7 +114,7 @@ def train(
         algorithm: what to train.
         trainable: what to train on.
         steps: updates in all, a multiple of `block`.
-        state: where to go on from; None: from initialisation.
+        state: where to resume; None: from initialisation.
         block: updates between two calls of `callback`.
         callback: called with the state and a record after each block.
 

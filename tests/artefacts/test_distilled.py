@@ -1,13 +1,16 @@
 """Distilled sets as files."""
 
+import dataclasses
 import json
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from obd_jax.artefacts import DistilledSet, load, save
+from obd_jax.students import KernelRecipe, to_card
 from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
 
 N, D, A = 5, 3, 2
@@ -176,3 +179,28 @@ def test_arrays_that_make_no_set_are_refused(path, case):
     with pytest.raises(InvalidInputError, match=message) as refusal:
         load(path)
     assert str(path) in str(refusal.value)
+
+
+def test_a_set_is_found_in_its_run_folder(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    for given in (path.parent, str(path.parent), f"~/{tmp_path.name}"):
+        assert load(given).card == make_set().card
+
+
+RECIPE = KernelRecipe("nngp", 1, 0.1, 1e-2, 2.0)
+
+
+def test_the_student_of_the_card_is_the_policy(path):
+    distilled = dataclasses.replace(load(path), card={"student": to_card(RECIPE)})
+    assert distilled.recipe == RECIPE
+    student, states = RECIPE.student(A), np.ones((4, D), np.float32)
+    params = student.fit(jax.random.key(0), distilled.synthetic)
+    expected = student.act(params, distilled.normalizer.normalize(states))
+    np.testing.assert_allclose(distilled.policy()(states), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("card", [{}, {"student": None}, {"student": "mlp"}])
+def test_a_card_without_a_student_has_no_policy(path, card):
+    distilled = dataclasses.replace(load(path), card=card)
+    with pytest.raises(InvalidInputError, match="the set's card names no student"):
+        distilled.policy()

@@ -1,6 +1,7 @@
 """Services that are shown a run's metrics."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from obd_jax.artefacts import RunFolder, check_writers
+from obd_jax.artefacts import check_writers
 from obd_jax.artefacts.writers import numbers_of
+from obd_jax.runs import RunFolder
 from obd_jax.types import InvalidInputError
 
 CONFIG = {"out": "a", "seed": 0}
@@ -83,6 +85,6 @@ def test_unknown_services_are_refused_before_a_folder_is_made(tmp_path):
 
 
 def test_a_package_that_is_absent_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
-    with pytest.raises(InvalidInputError, match="wandb needs the package wandb"):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InvalidInputError, match=r"need wandb, .* install 'obd-jax\[wandb\]'"):
         check_writers(["tensorboard", "wandb"])

@@ -137,7 +137,7 @@ def test_many_breaks_are_survived_as_long_as_something_arrives(server, tmp_path)
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     server.moods = ["drops", "500"]
-    with pytest.raises(InvalidInputError, match=r"600,000 bytes: .*500 .* goes on from there"):
+    with pytest.raises(InvalidInputError, match=r"600,000 bytes: .*500 .* resumes there"):
         fetch(server, tmp_path / "data.hdf5", attempts=2)
     assert left_in(tmp_path) == [".data.hdf5.part", ".data.hdf5.part.etag"]
     server.moods = ["good"]

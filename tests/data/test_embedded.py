@@ -4,12 +4,13 @@ import h5py
 import numpy as np
 import pytest
 
-from obd_jax import behavior, data, environments
-from obd_jax.data import Part, embedded_parts, embedded_rows
+from obd_jax import data, environments, recorded
 from obd_jax.data import embedded as module
+from obd_jax.data.cache import sha256
+from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
 from obd_jax.types import InvalidInputError
 
-ROLES = behavior.ROLES
+ROLES = recorded.ROLES
 
 
 # Rows of D4RL's data sets (Fu et al. 2020, and the v2 files).
@@ -109,13 +110,13 @@ def test_recorded_data_are_of_both_policies_and_say_what_they_are(cache):
     assert provenance.name == "hopper-medium-expert, 2400 rows, seed 0"
     assert provenance.environment == "Hopper-v4"
     (path,) = cache.glob("embedded/*.hdf5")
-    assert data.sha256(path) == provenance.sha256
+    assert sha256(path) == provenance.sha256
     with h5py.File(path) as file:
         rewards = file["rewards"][()]
         assert "not D4RL's" in file.attrs["card"]
         assert {"gymnasium", "mujoco", "numpy"} <= set(file.attrs)
-    expert = behavior.snapshot("hopper", ROLES["hopper"]["expert"])
-    alone = behavior.roll_out(
+    expert = recorded.snapshot("hopper", ROLES["hopper"]["expert"])
+    alone = recorded.roll_out(
         expert.sample, environments.get("hopper"), 1200, (0, ROLES["hopper"]["expert"], 0)
     )
     np.testing.assert_array_equal(rewards[1200:], alone["rewards"])
@@ -154,9 +155,9 @@ def test_many_processes_record_what_one_does(cache, monkeypatch):
     several = load("hopper-medium", rows=1000)
     environment = environments.get("hopper")
     steps = ROLES["hopper"]["medium"]
-    policy = behavior.snapshot("hopper", steps)
+    policy = recorded.snapshot("hopper", steps)
     shards = [
-        behavior.roll_out(policy.sample, environment, rows, (0, steps, number))
+        recorded.roll_out(policy.sample, environment, rows, (0, steps, number))
         for number, rows in enumerate([400, 400, 200])
     ]
     expected = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}

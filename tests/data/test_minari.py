@@ -1,5 +1,6 @@
 """Data sets written by Minari itself into a store of its own, both of its formats."""
 
+import sys
 import warnings
 
 import gymnasium
@@ -127,7 +128,7 @@ def test_names_that_minari_does_not_have_are_refused(name):
 
 
 def test_what_the_store_lacks_is_not_fetched_unasked(store):
-    with pytest.raises(InvalidInputError, match=r"not in Minari's local store; --source=minari"):
+    with pytest.raises(InvalidInputError, match=r"not in Minari's local store; source=minari"):
         data.load("mujoco/hopper/medium-v0")
 
 
@@ -161,3 +162,10 @@ def test_a_damaged_store_is_refused(store):
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InvalidInputError, match=r"mine/hdf5-v0"):
         data.load("mine/hdf5-v0")
+
+
+def test_without_minari_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minari", None)
+    for name, source in (("hopper-medium", "minari"), ("mujoco/hopper/medium-v0", "auto")):
+        with pytest.raises(InvalidInputError, match=r"need minari, .* 'obd-jax\[minari\]'"):
+            data.load(name, source)

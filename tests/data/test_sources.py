@@ -6,6 +6,7 @@ import pytest
 
 from obd_jax import data
 from obd_jax.data import d4rl
+from obd_jax.data.cache import sha256
 from obd_jax.types import InvalidInputError
 
 
@@ -48,7 +49,7 @@ def test_d4rls_own_file_is_used_where_it_is(folders, name, source):
     loaded = data.load(name, source, note=notes.append)
     assert loaded.provenance.source == "d4rl"
     assert loaded.provenance.name == str(path)
-    assert loaded.provenance.sha256 == data.sha256(path)
+    assert loaded.provenance.sha256 == sha256(path)
     assert loaded.provenance.environment == "Hopper-v2"
     assert len(loaded) == 39
     assert notes == ([f"data: D4RL's own file {path}"] if source == "auto" else [])
@@ -59,13 +60,15 @@ def test_without_it_the_data_are_embedded_and_that_is_said(folders):
     loaded = data.load("hopper-medium", rows=800, note=notes.append)
     assert loaded.provenance.source == "embedded"
     assert notes[0].startswith("data: embedded, by policies of this package (no ")
-    assert "--source=d4rl downloads it" in notes[0]
+    assert "source=d4rl downloads it" in notes[0]
     assert not (folders / "d4rl").exists()
 
 
 @pytest.mark.parametrize("name", ["ant-medium", "hopper-full-replay"])
 def test_what_cannot_be_had_without_a_download_says_how_it_can(folders, name):
-    with pytest.raises(InvalidInputError, match=r"--source=d4rl downloads, and data set .* cannot"):
+    with pytest.raises(
+        InvalidInputError, match=r"which source=d4rl downloads, and data set .* cannot"
+    ):
         data.load(name)
 
 
@@ -115,7 +118,7 @@ def test_addresses_are_d4rls_unless_a_mirror_is_given(monkeypatch):
 def test_d4rls_folder_is_the_one_of_d4rl(monkeypatch):
     monkeypatch.delenv("D4RL_DATASET_DIR", raising=False)
     monkeypatch.setenv("HOME", "/home/me")
-    assert str(data.default_folder()) == "/home/me/.d4rl/datasets"
+    assert str(d4rl.default_folder()) == "/home/me/.d4rl/datasets"
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".h5"])
@@ -133,7 +136,7 @@ def test_an_npz_file_of_observations_and_actions_alone(tmp_path):
     np.testing.assert_array_equal(loaded.actions, fields["actions"][:-1].astype(np.float32))
     assert len(loaded.episode_returns) == 0
     assert loaded.provenance.source == "npz"
-    assert loaded.provenance.sha256 == data.sha256(tmp_path / "ant.npz")
+    assert loaded.provenance.sha256 == sha256(tmp_path / "ant.npz")
 
 
 def test_an_npz_file_of_everything_keeps_its_rows(tmp_path):

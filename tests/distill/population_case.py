@@ -41,6 +41,7 @@ def make_distiller(learning_rate):
 def population(**options):
     """All members by `train_population`, as NumPy arrays, and the last record."""
     from obd_jax import distill
+    from obd_jax.distill.population import gather
 
     keys, rates, targets, synthetic = problem()
     options = {"steps": 7, "batch_size": 16, "steps_per_call": 3, **options}
@@ -53,7 +54,7 @@ def population(**options):
         targets_axes=(None, None, 0),
         **options,
     )
-    return distill.gather(states.synthetic), history[-1]
+    return gather(states.synthetic), history[-1]
 
 
 def batch_shared(mesh):

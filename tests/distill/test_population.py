@@ -253,4 +253,4 @@ def test_a_batch_that_devices_cannot_share_is_refused():
     [(8, 2, 2), (3, 2, 1), (6, 4, 3), (2, 16, 2), (1, 8, 1), (8, 1, 1), (7, 8, 7)],
 )
 def test_a_cpu_is_split_into_as_many_devices_as_share_the_sets_equally(members, cores, devices):
-    assert distill.devices_for(members, cores) == devices
+    assert mesh.devices_for(members, cores) == devices

@@ -147,14 +147,15 @@ def test_parts_are_equal_in_size_and_hold_every_index():
             np.testing.assert_array_equal(np.unique(parts), np.arange(count))
 
 
-def test_what_is_not_installed_is_said(monkeypatch):
+@pytest.mark.parametrize("module", ["brax", "mujoco.mjx"])
+def test_what_is_not_installed_is_said(monkeypatch, module):
     mjx._made.cache_clear()
-    monkeypatch.setitem(sys.modules, "brax", None)
+    monkeypatch.setitem(sys.modules, module, None)
     # As if nothing had imported it before.
     monkeypatch.delitem(sys.modules, "obd_jax.evaluation.locomotion", raising=False)
     monkeypatch.delattr(evaluation, "locomotion", raising=False)
     for spec in (IN_MJX, simulated_by(HOPPER, "brax")):
-        with pytest.raises(InvalidInputError, match="needs the packages brax and mujoco-mjx"):
+        with pytest.raises(InvalidInputError, match=rf"need {module}, .*'obd-jax\[mjx\]'"):
             evaluation.check_environment(spec, 11, 3)
 
 

@@ -90,7 +90,7 @@ wait $pid
     assert (tmp_path / "requeued").read_text() == "requeue 7_13\n"
     second = run("slurm_array.sbatch", environment)
     assert second.returncode == 0, second.stderr
-    assert "goes on from step" in second.stderr
+    assert "resumes from step" in second.stderr
     config = json.loads((out / "results.json").read_text())["config"]
     assert config["seed"] == 1
     stand_in(tmp_path / "bin", "srun", "exit 9\n")  # What is finished is not started again.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from obd_jax import evaluation, students
+from obd_jax.settings import from_options
 from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
 
 RECIPES = {
@@ -34,7 +35,7 @@ def test_every_recipe_has_a_case():
 def test_a_recipe_survives_json(name):
     card = json.loads(json.dumps(students.to_card(RECIPES[name])))
     assert card["name"] == name
-    assert students.make_recipe(name, card) == RECIPES[name]
+    assert students.from_card(card) == RECIPES[name]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -66,13 +67,59 @@ def test_an_empty_ensemble_is_refused():
         students.ensemble(RECIPES["kernel"].student(A), 0)
 
 
-def test_an_unknown_student_is_refused_with_those_known():
-    with pytest.raises(
-        InvalidInputError, match="'tree'; known: kernel, mlp, random_features, lazy_mlp"
-    ):
-        students.make_recipe("tree", {})
+@pytest.mark.parametrize("card", [{"name": "tree"}, {"depth": 3}])
+def test_an_unknown_student_is_refused_with_those_known(card):
+    name = card.get("name")
+    known = "kernel, mlp, random_features, lazy_mlp"
+    with pytest.raises(InvalidInputError, match=f"unknown student {name!r}; known: {known}"):
+        students.from_card(card)
 
 
-def test_a_field_that_is_missing_is_named():
-    with pytest.raises(InvalidInputError, match="kernel student lacks ridge, length_scale"):
-        students.make_recipe("kernel", {"kernel": "ntk", "depth": 3, "bias_scale": 0.3})
+def test_a_field_that_a_card_lacks_has_its_default():
+    older = {"name": "kernel", "kernel": "nngp", "depth": 2, "ensemble": 1}
+    assert students.from_card(older) == students.KernelRecipe("nngp", 2)
+    assert students.from_card({"name": "mlp", "hidden_sizes": [4]}) == students.MLPRecipe((4,))
+
+
+REFUSED = {
+    "kernel": [
+        ({"kernel": "cosine"}, "'cosine'; known: ntk, standard_ntk, nngp"),
+        ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"bias_scale": -1.0}, "bias_scale must be finite and not be negative, got -1.0"),
+        ({"ridge": float("nan")}, "ridge must be finite and not be negative, got nan"),
+        ({"length_scale": 0.0}, "length_scale must be positive, got 0.0"),
+    ],
+    "mlp": [
+        ({"hidden_sizes": [8, 0]}, r"hidden_sizes must be positive, got \(8, 0\)"),
+        ({"hidden_sizes": []}, r"hidden_sizes must be positive, got \(\)"),
+        ({"steps": 0}, "inner_steps must be at least 1, got 0"),
+        ({"optimizer": "lamb"}, "'lamb'; known: sgd"),
+        ({"learning_rate": 0.0}, "learning rate must be positive, got 0.0"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"cloning": "nll"}, "'nll'; known: action, presquash"),
+    ],
+    "random_features": [
+        ({"hidden_sizes": [0]}, r"hidden_sizes must be positive, got \(0,\)"),
+        ({"ridge": -1.0}, "ridge must be finite and not be negative, got -1.0"),
+    ],
+    "lazy_mlp": [
+        ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"steps": 0}, "inner_steps must be at least 1, got 0"),
+        ({"learning_rate": -1.0}, "learning rate must be positive, got -1.0"),
+        ({"cloning": "nll"}, "'nll'; known: action, presquash"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [(name, values, message) for name, cases in REFUSED.items() for values, message in cases],
+)
+def test_values_that_no_student_can_have_are_refused(name, values, message):
+    with pytest.raises(InvalidInputError, match=message):
+        students.from_card({"name": name, **values})
+
+
+def test_every_recipe_is_an_option_of_student_settings():
+    for name, kind in students.RECIPES.items():
+        assert from_options(students.StudentSettings, {"student": name}).recipe == kind()

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax import behavior, environments
+from obd_jax import environments, recorded
 from obd_jax.data import from_arrays
 from obd_jax.teachers import q_calibration
 from obd_jax.types import InvalidInputError, Provenance, Teacher
@@ -20,7 +20,7 @@ def standing_still(value):
 
 @pytest.fixture(scope="module")
 def offline():
-    return from_arrays(**behavior.roll_out(None, HOPPER, 2000, seed=0))
+    return from_arrays(**recorded.roll_out(None, HOPPER, 2000, seed=0))
 
 
 def measured(offline, value):

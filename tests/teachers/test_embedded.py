@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from obd_jax import behavior, environments, evaluation
+from obd_jax import environments, evaluation, recorded
 from obd_jax.teachers import behavior_teacher
 from obd_jax.types import InvalidInputError
 
 
-@pytest.mark.parametrize("name", behavior.ROLES)
+@pytest.mark.parametrize("name", recorded.ROLES)
 def test_it_acts_by_the_mean_of_the_expert(name):
     teacher = behavior_teacher(name)
-    policy = behavior.snapshot(name, behavior.ROLES[name]["expert"])
+    policy = recorded.snapshot(name, recorded.ROLES[name]["expert"])
     states = np.random.default_rng(0).normal(size=(5, 4, teacher.observation_size))
     mean, _ = policy.gaussian(states.astype(np.float32))
     actions = teacher.act(states.astype(np.float32))

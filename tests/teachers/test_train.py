@@ -6,6 +6,7 @@ import pytest
 
 from obd_jax import data, teachers
 from obd_jax.teachers import iql, rebrac
+from obd_jax.teachers.train import discounted_returns
 from obd_jax.types import InvalidInputError
 
 
@@ -46,7 +47,7 @@ def test_transitions_are_normalised_and_followed_within_their_episode():
 
 def test_returns_are_discounted_to_the_end_of_the_episode():
     rewards = np.array([1.0, 2.0, 3.0, 10.0, 20.0])
-    found = teachers.discounted_returns(rewards, np.array([0, 3]), 0.5)
+    found = discounted_returns(rewards, np.array([0, 3]), 0.5)
     np.testing.assert_allclose(found, [1 + 1 + 0.75, 2 + 1.5, 3, 10 + 10, 20])
 
 

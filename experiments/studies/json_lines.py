@@ -1,0 +1,40 @@
+"""Results in a file of JSON lines, where each is made once."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def plain(options: Json) -> Json:
+    """Options as JSON has them: lists in place of tuples."""
+    return json.loads(json.dumps(options))
+
+
+def once(
+    path: pathlib.Path,
+    cell: Json,
+    make: Callable[[], Json],
+    defaults: Json | None = None,
+) -> Json:
+    """The result of a cell from a file of JSON lines, where it is appended if it is new.
+
+    Args:
+        path: of the file.
+        cell: what identifies the result, in plain values.
+        make: () -> the result.
+        defaults: entries that older cells of the file lack.
+    """
+    if path.exists():
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            found = {**(defaults or {}), **record["cell"]}
+            if all(found.get(name) == value for name, value in cell.items()):
+                return record["result"]
+    result = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"cell": cell, "result": result}) + "\n")
+    return result

@@ -1,0 +1,49 @@
+"""Where a result comes from: data, teacher, environment, seed, versions and devices."""
+
+import dataclasses
+import importlib.metadata
+import platform
+from typing import Any
+
+import jax
+
+import obd_jax
+from obd_jax.environments import EnvironmentSpec
+from obd_jax.types import OfflineData, Teacher
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
+
+
+def provenance(
+    data: OfflineData | None = None,
+    teacher: Teacher | None = None,
+    environment: EnvironmentSpec | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """The card of a result.
+
+    Args:
+        data: with source, name and hash.
+        teacher: with source, name and hash.
+        environment: where policies are scored.
+        **others: entries of their own, such as a seed.
+    """
+    card: dict[str, Any] = {}
+    if data is not None:
+        card["data"] = dataclasses.asdict(data.provenance)
+    if teacher is not None:
+        card["teacher"] = dataclasses.asdict(teacher.provenance)
+    if environment is not None:
+        card["environment"] = {"name": environment.name, "backend": environment.backend}
+    return {**card, **others, "software": software()}
+
+
+def software() -> dict[str, Any]:
+    """Versions of what a result depends on, and the devices it ran on."""
+    return {
+        "obd_jax": obd_jax.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
+        "devices": [device.device_kind for device in jax.devices()],
+    }

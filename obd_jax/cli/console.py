@@ -1,0 +1,31 @@
+"""The console script `obd-jax`: one command for each entry script."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "run": "distil a data set and score policies cloned on the pairs",
+    "population": "distil many sets in one program, over many devices",
+    "evaluate": "score a distilled set again, with any student",
+    "teacher": "train a near-expert on offline data",
+    "render": "show a distilled set's student beside the teacher",
+}
+
+
+def main() -> None:
+    """Start the command that is named first."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("--help", "-h", "help"):
+        print("obd-jax COMMAND [flags]; obd-jax COMMAND --help lists the flags\n")
+        for command, what in COMMANDS.items():
+            print(f"  {command:<12}{what}")
+        return
+    if name not in COMMANDS:
+        print(f"error: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    importlib.import_module(f"obd_jax.cli.{name}").start()
+
+
+if __name__ == "__main__":
+    main()

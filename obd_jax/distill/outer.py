@@ -1,0 +1,63 @@
+"""The outer optimisation: how a synthetic set is moved, and for how long."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import optax
+
+from obd_jax import optimizers
+from obd_jax.distill.constraints import CONSTRAINTS
+from obd_jax.distill.train import cosine_anneal
+from obd_jax.settings import at_least, not_negative, one_of, option, positive
+
+ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cosine": cosine_anneal,
+    "constant": np.ones_like,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class OuterSettings:
+    """The outer optimiser and its budget.
+
+    constraint:     on synthetic actions.
+    optimizer:      of the set, with its learning rate and momentum.
+    clip_norm:      largest norm of the set's gradient; 0: not clipped.
+    anneal:         of the outer step size.
+    steps:          outer steps at most.
+    batch_size:     B, real states per outer step.
+    budget_minutes: wall-clock of distillation at most, compilation included.
+    """
+
+    constraint: str = option("squashed", f"On synthetic actions: one of {', '.join(CONSTRAINTS)}.")
+    optimizer: str = option(
+        "adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.", "outer_optimizer"
+    )
+    learning_rate: float = option(0.01, "The set's learning rate.", "outer_learning_rate")
+    momentum: float = option(0.9, "The set's momentum.", "outer_momentum")
+    clip_norm: float = option(0.0, "Largest norm of the set's gradient; 0: not clipped.")
+    anneal: str = option("cosine", f"Outer step size: one of {', '.join(ANNEALS)}.")
+    steps: int = option(
+        4000, "Outer steps at most, those for narrow networks not counted.", "outer_steps"
+    )
+    batch_size: int = option(1024, "B, real states per outer step.")
+    budget_minutes: float | None = option(
+        None, "Wall-clock of distillation at most, compilation included."
+    )
+
+    def __post_init__(self) -> None:
+        one_of("constraint", self.constraint, CONSTRAINTS)
+        one_of("anneal", self.anneal, ANNEALS)
+        self.transformation()  # Refuses bad values.
+        not_negative(clip_norm=self.clip_norm)
+        at_least(1, outer_steps=self.steps, batch_size=self.batch_size)
+        positive(budget_minutes=self.budget_minutes)
+
+    def transformation(self, learning_rate: float | None = None) -> optax.GradientTransformation:
+        """The outer optimiser, with another learning rate if one is given."""
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        optimizer = optimizers.make(self.optimizer, rate, self.momentum)
+        if not self.clip_norm > 0:
+            return optimizer
+        return optax.chain(optax.clip_by_global_norm(self.clip_norm), optimizer)

@@ -1,0 +1,131 @@
+"""The main job: distil, score and write a run folder, which can be resumed."""
+
+import pathlib
+from typing import Any
+
+import jax
+
+from obd_jax import artefacts, data, distill, evaluation, runs
+from obd_jax.data.cache import sha256
+from obd_jax.evaluation import FINAL_SEED
+from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
+from obd_jax.pipeline.preparation import input_hashes, prepare, set_card
+from obd_jax.pipeline.problem import load_problem
+from obd_jax.pipeline.scores import Curve, score, score_references
+from obd_jax.pipeline.settings import RunSettings, in_its_precision
+from obd_jax.pipeline.stages import total_steps
+from obd_jax.pipeline.targets import make_objective, reweight
+from obd_jax.reporting import CONSOLE, Clock, Reporter
+from obd_jax.settings import to_options, with_options
+from obd_jax.types import SyntheticData
+
+
+@in_its_precision
+def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
+    """Run the whole job and write the run folder; returns the content of `results.json`.
+
+    In the folder of the same run, unfinished, it resumes from the last checkpoint there.
+
+    Raises:
+        InvalidInputError: the input cannot be used; nothing has been written.
+        evaluation.NotFiniteError: students of the set are not finite; what is distilled is kept.
+        distill.DivergedError: a loss, gradient or set was not finite; the last good set is kept.
+        KeyboardInterrupt: a signal ended the run; it can be resumed.
+    """
+    out = pathlib.Path(settings.run.out or runs.folder_of_now())
+    settings = with_options(settings, out=str(out))
+    distillation, scores = settings.distillation, settings.scores
+    config = to_options(settings)
+    runs.refuse_unusable(out, config, runs.MAY_DIFFER)
+    clock = Clock()
+    with clock("load"):
+        problem = load_problem(settings, reporter)
+        prepared = prepare(jax.random.key(settings.run.seed), problem, distillation, reporter)
+        constant = data.constant_columns(prepared.data.observations).tolist()
+        if constant:
+            reporter.note(f"constant observation columns {constant}: centred, not scaled up")
+    objective = make_objective(distillation, prepared, clock)
+    start = None
+    if distillation.start.start is not None:
+        path = pathlib.Path(distillation.start.start)
+        start = {"name": str(path), "sha256": sha256(path)}
+    inputs = {**input_hashes(prepared), "SHA-256 of the start": start and start["sha256"]}
+
+    opened = runs.RunFolder(out, config, inputs, runs.MAY_DIFFER, settings.run.writer_names)
+    with opened as folder:
+        objective = reweight(distillation, prepared, objective, clock, reporter, out)
+        _, rows = runs.phase(
+            out,
+            "references",
+            clock,
+            reporter,
+            None,
+            lambda: (
+                None,
+                score_references(scores, distillation.start.pairs, prepared, reporter),
+            ),
+        )
+        card = {
+            **set_card(
+                prepared,
+                config,
+                objective.name,
+                objective.density_card,
+                start=start,
+                seed=settings.run.seed,
+            ),
+            "constant_columns": constant,
+        }
+
+        def keep(synthetic: SyntheticData) -> pathlib.Path:
+            distilled = artefacts.DistilledSet(synthetic, prepared.normalizer, card)
+            return artefacts.save(out, distilled)
+
+        steps = total_steps(distillation.students, distillation.outer)
+        curve = Curve(prepared, steps, scores.curve_points, folder, clock, reporter)
+        synthetic = initial_set(distillation, prepared, objective)
+        form = form_of_state(distillation, prepared, synthetic)
+        minutes = settings.run.checkpoint_minutes
+        with runs.checkpointing(
+            out, "distil", form, minutes, reporter, folder.sync_metrics
+        ) as saver:
+            curve.resume(folder.cut_metrics(-1 if saver.found is None else saver.found.step))
+            if saver.found is None:
+                curve.score(synthetic, {"step": 0, "seconds": 0.0})
+            try:
+                state, last = distil(distillation, prepared, objective, synthetic, saver, curve)
+            except distill.DivergedError as error:
+                reporter.note(f"the last good set is in {keep(error.synthetic)}")
+                raise
+        keep(state.synthetic)
+        clock.seconds["distil"] = last["seconds"]
+        with clock("evaluate"):
+            returns = score(
+                prepared,
+                "synthetic",
+                state.synthetic,
+                scores.students,
+                scores.episodes,
+                FINAL_SEED,
+                reporter,
+            )
+        rows = {"synthetic": evaluation.summarize(returns), **rows}
+        assert prepared.environment is not None
+        results = {
+            "returns": rows,
+            "unit": prepared.environment.unit,
+            "seconds": clock.seconds,
+            "outer_steps": last["step"],
+            "loss": last["loss"],
+            **card,
+        }
+        artefacts.draw_curve(
+            out / "curve.png",
+            f"{prepared.environment.name}: {pathlib.Path(prepared.data.provenance.name).name}",
+            curve.losses,
+            curve.returns,
+            {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},
+            prepared.environment.unit,
+        )
+        folder.finish(results)
+    return results

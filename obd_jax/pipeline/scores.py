@@ -1,0 +1,192 @@
+"""Scores: of any set, of policies, of the reference rows, and along distillation."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from obd_jax import distill, environments, evaluation, runs
+from obd_jax.evaluation import (
+    CURVE_EPISODES,
+    CURVE_SEED,
+    CURVE_STUDENTS,
+    FINAL_SEED,
+    TEACHER_EPISODES,
+    ScoreSettings,
+)
+from obd_jax.pipeline.preparation import Prepared
+from obd_jax.reporting import Clock, Reporter
+from obd_jax.types import SyntheticData
+
+
+def score(
+    prepared: Prepared,
+    label: str,
+    synthetic: SyntheticData,
+    students: int,
+    episodes: int,
+    seed: int,
+    reporter: Reporter,
+) -> np.ndarray:
+    """Returns [K, E] of students trained on a set, in the environment's unit."""
+    assert prepared.environment is not None
+    return evaluation.score_students(
+        prepared.keys["students"],
+        prepared.student,
+        synthetic,
+        prepared.normalizer,
+        prepared.environment,
+        students=students,
+        episodes=episodes,
+        seed=seed,
+        progress=reporter.progress(f"roll out {label}, steps"),
+    )
+
+
+def score_teacher(
+    prepared: Prepared, reporter: Reporter, episodes: int = TEACHER_EPISODES, seed: int = FINAL_SEED
+) -> np.ndarray:
+    """Returns [1, E] of pi*, in the environment's unit."""
+    assert prepared.environment is not None
+    return evaluation.score_act(
+        prepared.teacher.act,
+        prepared.environment,
+        episodes=episodes,
+        seed=seed,
+        progress=reporter.progress("roll out teacher, steps"),
+    )
+
+
+def score_references(
+    settings: ScoreSettings, pairs: int, prepared: Prepared, reporter: Reporter
+) -> dict[str, Any]:
+    """Rows to compare with: students on random real pairs, the data itself, the teacher.
+
+    The data are absent beside raw returns, which are not those that they were recorded with.
+    """
+    assert prepared.environment is not None
+    own = prepared.own
+    if prepared.kept is not prepared.data:
+        own = distill.dbc(prepared.data, prepared.normalizer)
+    size = pairs if prepared.start is None else len(prepared.start.actions)
+    chosen = distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
+    teacher = score_teacher(prepared, reporter)
+    random_real = score(
+        prepared,
+        "random_real",
+        chosen,
+        settings.students,
+        settings.episodes,
+        FINAL_SEED,
+        reporter,
+    )
+    rows: dict[str, Any] = {"random_real": evaluation.summarize(random_real)}
+    if prepared.environment.normalized:
+        episodes = environments.normalized_score(
+            prepared.environment, prepared.data.episode_returns
+        )
+        rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
+    return {**rows, "teacher": evaluation.summarize(teacher)}
+
+
+class Curve:
+    """Progress, metrics and a few scores along distillation.
+
+    losses:  records of steps.
+    returns: records of scores.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        steps: int,
+        points: int,
+        folder: runs.RunFolder,
+        clock: Clock,
+        reporter: Reporter,
+    ):
+        """Start a curve.
+
+        Args:
+            prepared: what distillation starts from.
+            steps: outer steps of all stages.
+            points: scores along distillation; 0: none.
+            folder: takes the metrics.
+            clock: counts the seconds of scores.
+            reporter: for progress.
+        """
+        self.losses: list[dict[str, Any]] = []
+        self.returns: list[dict[str, Any]] = []
+        self._prepared, self._steps, self._points = prepared, steps, points
+        self._folder, self._clock, self._reporter = folder, clock, reporter
+        self._progress = reporter.progress("distil, step")
+
+    def resume(self, records: list[dict[str, Any]]) -> None:
+        """Take up the records of the process before."""
+        self.losses = [record for record in records if "loss" in record]
+        self.returns = [record for record in records if "return" in record]
+
+    def __call__(self, state: distill.DistillerState, record: dict[str, Any]) -> None:
+        """Report one block of steps."""
+        self._folder.add_metrics(record)
+        self.losses.append(record)
+        self._progress(
+            record["step"],
+            self._steps,
+            eta=record["eta_seconds"],
+            note=f"loss {record['loss']:.4f}",
+        )
+        if record["progress"] * self._points >= len(self.returns):
+            self.score(state.synthetic, record)
+
+    def score(self, synthetic: SyntheticData, record: dict[str, Any]) -> None:
+        """Add a point: mean and range of a few students; none at all if no points are wanted."""
+        if not self._points:
+            return
+        with self._clock("curve"):
+            scores = score(
+                self._prepared,
+                "curve",
+                synthetic,
+                CURVE_STUDENTS,
+                CURVE_EPISODES,
+                CURVE_SEED,
+                self._reporter,
+            )
+        means = scores.mean(axis=1)
+        point = {
+            "step": record["step"],
+            "seconds": record["seconds"],
+            "return": float(means.mean()),
+            "low": float(means.min()),
+            "high": float(means.max()),
+        }
+        self.returns.append(point)
+        self._folder.add_metrics(point)
+
+
+def table(rows: dict[str, Any], unit: str) -> str:
+    """Rows of results as a table."""
+    lines = [f"{unit:<20}{'mean':>9}{'iqm':>9}{'95% interval':>20}  per student"]
+    for name, row in rows.items():
+        if row is None:
+            lines.append(f"{name:<20}{'-':>9}  the data has no complete episode")
+            continue
+        low, high = row["ci95"]
+        each = " ".join(f"{value:.0f}" for value in row["per_student"])
+        interval = f"[{low:.1f}, {high:.1f}]"
+        lines.append(f"{name:<20}{row['mean']:>9.1f}{row['iqm']:>9.1f}{interval:>20}  {each}")
+    return "\n".join(lines)
+
+
+def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
+    """What ends a run: the table, and where everything came from and went."""
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
+    data_card = results["provenance"]["data"]
+    lines = [
+        table(results["returns"], results["unit"]),
+        f"data: {data_card['source']}, {data_card['name']}",
+        f"{results['outer_steps']} outer steps; seconds: {seconds}",
+        f"written to {path.parent} (the distilled set: {path.name})",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""From a problem to targets: the objective on every state, reweighted and with noise."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from obd_jax import density, distill, runs
+from obd_jax.density import DensitySettings
+from obd_jax.pipeline.preparation import Prepared
+from obd_jax.pipeline.settings import Distillation
+from obd_jax.reporting import Clock, Reporter
+from obd_jax.types import Array, Targets
+
+# What calls with the same data and teacher have computed: used and added to.
+Cache = dict[Any, Any]
+
+
+class Objective(NamedTuple):
+    """What a set is distilled for.
+
+    name:         one of `distill.OBJECTIVES`.
+    targets:      as configured.
+    unweighted:   on every state distilled, before weights and noise.
+    weights:      [M] of the state density; None without SDW.
+    density_card: what to record of the density.
+    """
+
+    name: str
+    targets: Targets
+    unweighted: Targets
+    weights: Array | None
+    density_card: dict[str, Any] | None
+
+
+def make_objective(
+    settings: Distillation, prepared: Prepared, clock: Clock, cache: Cache | None = None
+) -> Objective:
+    """The objective on every state, before density weights, early steps and noise."""
+    cache = {} if cache is None else cache
+    chosen = settings.objective
+    name = chosen.chosen(prepared.teacher)
+    entry = ("targets", name, chosen.value_scale, chosen.least_return)
+    with clock("targets"):
+        if entry not in cache:
+            cache[entry] = distill.make_objective(
+                name,
+                prepared.kept,
+                prepared.normalizer,
+                prepared.teacher,
+                chosen.value_scale,
+                prepared.own,
+            )
+    return Objective(name, cache[entry], cache[entry], None, None)
+
+
+def reweight(
+    settings: Distillation,
+    prepared: Prepared,
+    objective: Objective,
+    clock: Clock,
+    reporter: Reporter,
+    folder: pathlib.Path | None = None,
+    cache: Cache | None = None,
+) -> Objective:
+    """The objective with density weights, early steps and noise on states, as configured.
+
+    Args:
+        settings: of the distillation.
+        prepared: what it starts from.
+        objective: of `make_objective`.
+        clock: counts the seconds.
+        reporter: for progress.
+        folder: of the run, where the weights are kept for a process that resumes; None: nowhere.
+        cache: as for `make_objective`.
+    """
+    if settings.density.temperature > 0:
+        observations = objective.targets.observations
+        weights, card = runs.phase(
+            folder,
+            "density",
+            clock,
+            reporter,
+            jax.ShapeDtypeStruct(observations.shape[:1], observations.dtype),
+            lambda: density_weights(settings, prepared, reporter, cache),
+        )
+        objective = objective._replace(
+            targets=distill.sdw(objective.targets, weights), weights=weights, density_card=card
+        )
+    if settings.objective.early_steps > 0:
+        targets = distill.early(
+            objective.targets, prepared.kept.episode_steps, settings.objective.early_steps
+        )
+        objective = objective._replace(targets=targets)
+    if settings.objective.state_noise > 0:
+        with clock("targets"):
+            targets = distill.with_state_noise(
+                prepared.keys["noise"],
+                objective.targets,
+                prepared.normalizer,
+                prepared.teacher,
+                settings.objective.state_noise,
+            )
+        objective = objective._replace(targets=targets)
+    return objective
+
+
+def density_weights(
+    settings: Distillation, prepared: Prepared, reporter: Reporter, cache: Cache | None = None
+) -> tuple[Array, dict[str, Any]]:
+    """SDW weights [M], and what to record of them."""
+    log_density, fitted = log_densities(settings, prepared, reporter, cache)
+    weights = density.reciprocal_weights(
+        jnp.asarray(log_density), settings.density.temperature, settings.density.floor_quantile
+    )
+    card = {
+        **fitted,
+        "effective_sample_fraction": float(weights.effective_sample_fraction),
+        "invalid_densities": int(weights.num_invalid),
+    }
+    reporter.note(f"density: {card}")
+    return weights.weights, card
+
+
+def log_densities(
+    settings: Distillation, prepared: Prepared, reporter: Reporter, cache: Cache | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Log densities [M] of the states, and what to record of the fit, unless the cache has them."""
+    cache = {} if cache is None else cache
+    key, chosen = prepared.keys["density"], settings.density
+    entry = (
+        "density",
+        settings.objective.least_return,
+        *(chosen.estimator, chosen.states),
+        np.asarray(jax.random.key_data(key)).tobytes(),
+    )
+    if entry not in cache:
+        states = np.asarray(prepared.own.observations, np.float32)
+        cache[entry] = _fit(key, chosen, states, reporter)
+    return cache[entry]
+
+
+def _fit(
+    key: Array, settings: DensitySettings, states: np.ndarray, reporter: Reporter
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fit a density to some of the states and evaluate it on all."""
+    estimator = density.make(settings.name)
+    epochs = getattr(settings.estimator, "epochs", 1)
+    progress = reporter.progress("fit density, epoch")
+    fitted = states
+    if len(states) > settings.states:
+        order = jax.random.permutation(jax.random.fold_in(key, 0), len(states))
+        fitted = states[np.asarray(order[: settings.states])]
+    params, history = density.fit(
+        key,
+        estimator,
+        fitted,
+        epochs=epochs,
+        callback=lambda record: progress(
+            record["epoch"],
+            epochs,
+            note=f"held-out log likelihood {record['held_out_log_likelihood']:.3f}",
+        ),
+    )
+    card = {
+        "estimator": settings.name,
+        "fitted_states": len(fitted),
+        "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
+    }
+    return np.asarray(density.log_prob_chunked(estimator, params, states)), card

@@ -1,0 +1,253 @@
+"""Training of a teacher, pi* and q*, in a folder where it can be resumed."""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from obd_jax import artefacts, environments, evaluation, runs, teachers
+from obd_jax.environments import EnvironmentSpec
+from obd_jax.evaluation.protocol import CURVE_SEED, FINAL_SEED
+from obd_jax.numerics import PRECISIONS
+from obd_jax.reporting import Reporter
+from obd_jax.settings import OptionError, at_least, not_negative, one_of, option
+from obd_jax.types import OfflineData, Teacher
+
+BLOCK = 1000
+_CURVE_EPISODES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """A training.
+
+    algorithm:          one of `teachers.ALGORITHMS`.
+    options:            of the algorithm, as name=value,name=value.
+    steps:              updates.
+    precision:          of matrix products.
+    seed:               of everything random.
+    episodes:           of the final score.
+    curve_points:       scores along training.
+    checkpoint_minutes: between two checkpoints.
+    """
+
+    algorithm: str = option("rebrac", f"One of {', '.join(teachers.ALGORITHMS)}.")
+    options: str = option("", "Of the algorithm: name=value,name=value.")
+    steps: int = option(100_000, f"Updates, a multiple of {BLOCK}.")
+    precision: str = option(
+        "highest", f"Of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
+    )
+    seed: int = option(0, "Seed of everything random.")
+    episodes: int = option(20, "Episodes of the final score.")
+    curve_points: int = option(10, "Scores along training.")
+    checkpoint_minutes: float = option(1.0, "Between two checkpoints of training.")
+
+    def __post_init__(self) -> None:
+        at_least(1, episodes=self.episodes, curve_points=self.curve_points)
+        not_negative(checkpoint_minutes=self.checkpoint_minutes)
+        if self.steps < 1 or self.steps % BLOCK:
+            raise OptionError(f"{{steps}} must be a multiple of {BLOCK}, got {self.steps}")
+        one_of("precision", self.precision, PRECISIONS)
+        self.make(1, 1)  # Refuses unknown options.
+
+    def make(self, observation_size: int, action_size: int) -> teachers.Algorithm:
+        """The algorithm for data of these sizes."""
+        options = parse_options(self.options)
+        if self.algorithm == "iql":  # Its learning rate falls over the whole training.
+            options = {"steps": str(self.steps), **options}
+        return teachers.make_algorithm(self.algorithm, observation_size, action_size, options)
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """Text name=value,name=value -> the options."""
+    options = {}
+    for item in filter(None, text.split(",")):
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise OptionError(f"{{options}} takes name=value,name=value; got {text!r}")
+        options[name] = value
+    return options
+
+
+def train_in(
+    folder: pathlib.Path,
+    settings: TrainingSettings,
+    environment: EnvironmentSpec | None,
+    offline: OfflineData,
+    reporter: Reporter,
+    origin: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, score and write; returns the content of `results.json`.
+
+    Args:
+        folder: new, or one of the same training, which is resumed.
+        settings: of the training.
+        environment: where the teacher is scored; None: nowhere.
+        offline: the data.
+        reporter: for progress.
+        origin: options that the data were loaded with, recorded beside the settings.
+
+    Raises:
+        InvalidInputError: data that cannot be used, or a folder of another training.
+        teachers.DivergedError: the critics diverged; the last good checkpoint is kept.
+        KeyboardInterrupt: a signal ended the training; it can be resumed.
+    """
+    sizes = offline.observation_size, offline.action_size
+    algorithm = settings.make(*sizes)
+    trainable = teachers.prepare(algorithm, offline)
+    if environment is not None:
+        evaluation.check_environment(environment, *sizes)
+    with jax.default_matmul_precision(settings.precision), runs.lock(folder):
+        return _train(
+            folder,
+            settings,
+            origin or {},
+            environment,
+            offline,
+            algorithm,
+            trainable,
+            reporter,
+        )
+
+
+def _train(
+    folder: pathlib.Path,
+    settings: TrainingSettings,
+    origin: dict[str, Any],
+    environment: EnvironmentSpec | None,
+    offline: OfflineData,
+    algorithm: teachers.Algorithm,
+    trainable: teachers.Trainable,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Train in a folder that is locked."""
+    plain = {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in runs.MAY_DIFFER
+    }
+    # More steps resume a training, but not IQL's, whose learning rate falls until the last.
+    fixed = {k: v for k, v in plain.items() if k != "steps" or settings.algorithm == "iql"}
+    identity = {**fixed, "data_sha256": offline.provenance.sha256}
+    runs.check_same(folder, "config.json", identity)
+    runs.write_json(folder / "config.json", identity)
+    key = jax.random.key(settings.seed)
+    form = jax.eval_shape(algorithm.init, key)
+    rows: list[dict[str, Any]] = []
+    before = 0.0  # Seconds of training.
+    card = {
+        "algorithm": settings.algorithm,
+        "config": {**origin, **plain},
+        "provenance": artefacts.provenance(
+            data=offline, environment=environment, seed=settings.seed
+        ),
+    }
+
+    def teacher_of(state: teachers.TrainState) -> Teacher:
+        teachers.save_teacher(
+            folder / "teacher.npz",
+            state.actor,
+            state.critics[0],
+            trainable.normalizer,
+            offline.action_size,
+            trainable.reward_scale,
+            {**card, "step": int(state.step)},
+        )
+        return teachers.load_teacher(folder / "teacher.npz")
+
+    def score(teacher: Teacher, episodes: int, seed: int) -> np.ndarray:
+        assert environment is not None
+        return evaluation.score_act(
+            teacher.act,
+            environment,
+            episodes=episodes,
+            seed=seed,
+            progress=reporter.progress("roll out teacher, steps"),
+        )
+
+    progress = reporter.progress(f"train {settings.algorithm}, updates")
+    every = max(BLOCK, settings.steps // settings.curve_points // BLOCK * BLOCK)
+    scoring = 0.0
+
+    def report(state: teachers.TrainState, record: dict[str, Any]) -> None:
+        nonlocal scoring
+        progress(record["step"], settings.steps, note=f"value {record['value']:.1f}")
+        last = record["step"] == settings.steps
+        seconds = before + record["seconds"] - scoring
+        if record["step"] % every == 0 or last:
+            start = time.monotonic()
+            teacher, scores = teacher_of(state), {}
+            if environment is not None:
+                returns = score(teacher, _CURVE_EPISODES, CURVE_SEED)
+                scores = {
+                    "normalized_return": round(float(returns.mean()), 2),
+                    "lowest": round(float(returns.min()), 2),
+                }
+            scoring += time.monotonic() - start
+            metrics = {k: round(v, 4) for k, v in record.items() if k not in ("step", "seconds")}
+            rows.append({"step": record["step"], "seconds": round(seconds, 1), **scores, **metrics})
+            runs.write_csv(folder / "curve.csv", rows)
+        saver(record["step"], state, {"rows": rows, "seconds": seconds}, now=last)
+
+    minutes = settings.checkpoint_minutes
+    with runs.checkpointing(folder, "train", form, minutes, reporter) as saver:
+        state = None
+        if saver.found is not None:
+            state, rows = saver.found.state, saver.found.notes["rows"]
+            before = saver.found.notes["seconds"]
+            if saver.found.step < settings.steps:
+                # What it says will not be true of the teacher any more.
+                (folder / "results.json").unlink(missing_ok=True)
+        state = teachers.train(
+            key,
+            algorithm,
+            trainable,
+            steps=settings.steps,
+            state=state,
+            block=BLOCK,
+            callback=report,
+        )
+    teacher = teacher_of(state)
+    seconds = float(rows[-1]["seconds"])
+    returns: dict[str, Any] = {"teacher": None, "data": None}
+    calibration = None
+    if environment is not None:
+        final = score(teacher, settings.episodes, FINAL_SEED)
+        episodes = environments.normalized_score(environment, offline.episode_returns)
+        returns["teacher"] = evaluation.summarize(final)
+        if len(episodes):
+            returns["data"] = evaluation.summarize(episodes[None, :])
+        if environment.gymnasium_id is not None:
+            calibration = teachers.q_calibration(
+                teacher, environment, offline, discount=algorithm.discount, seed=FINAL_SEED
+            )
+    results = {
+        "returns": returns,
+        "q_calibration": calibration,
+        "steps_per_second": settings.steps / seconds,
+        "seconds": seconds,
+        **card,
+    }
+    runs.write_json(folder / "results.json", results)
+    return results
+
+
+def training_summary(results: dict[str, Any]) -> str:
+    """What ends a training, as text."""
+    teacher, found = results["returns"]["teacher"], results["q_calibration"]
+    lines = []
+    if teacher is not None:
+        low, high = teacher["ci95"]
+        lines.append(f"teacher {teacher['mean']:.1f} [{low:.1f}, {high:.1f}], normalised return")
+    if results["returns"]["data"] is not None:
+        lines.append(f"data    {results['returns']['data']['mean']:.1f}")
+    if found is not None:
+        lines.append(
+            f"q*: {found['predicted']:.0f} predicted, {found['earned']:.0f} earned; above "
+            f"{100 * found['above_random']:.0f}% of random actions"
+        )
+    lines.append(f"{results['steps_per_second']:.0f} updates/s, {results['seconds']:.0f} s")
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""What a driver says while it works: notes, progress, and seconds by phase.
+
+Drivers take a `Reporter`; nothing below them prints or logs.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+
+class ProgressCallback(Protocol):
+    """Reports that `done` of `total` are done; `eta` is in seconds."""
+
+    def __call__(self, done: int, total: int, eta: float | None = None, note: str = "") -> None:
+        """Report."""
+
+
+class Reporter(NamedTuple):
+    """Where a driver reports.
+
+    note:     (line) -> None.
+    progress: (label) -> function that is called with (done, total, eta=None, note="").
+    """
+
+    note: Callable[[str], None]
+    progress: Callable[[str], ProgressCallback]
+
+
+def note(message: str) -> None:
+    """One line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Progress lines on stderr, at most one every few seconds, with the time still to go."""
+
+    def __init__(self, label: str, interval: float = 5.0):
+        self._label, self._interval = label, interval
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int, eta: float | None = None, note: str = "") -> None:
+        """Report `done` of `total`; the time to go is extrapolated unless given in seconds."""
+        now = time.monotonic()
+        if done < total and now - self._last < self._interval:
+            return
+        self._last = now
+        elapsed = now - self._start
+        if eta is None:
+            eta = elapsed * (total - done) / max(done, 1)
+        print(
+            f"{self._label} {done}/{total} | {_clock(elapsed)} elapsed, {_clock(eta)} to go"
+            + (f" | {note}" if note else ""),
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def _ignore(*_: object, **__: object) -> None:
+    pass
+
+
+CONSOLE = Reporter(note, Progress)
+SILENT = Reporter(_ignore, lambda label: _ignore)
+
+
+class Clock:
+    """Seconds spent in named phases; the same name adds up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count what runs inside as phase `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent

@@ -1,0 +1,50 @@
+"""Where a result comes from: data, teacher, environment, versions."""
+
+import json
+import platform
+
+import jax
+import numpy as np
+
+import obd_jax
+from obd_jax import environments, toy
+from obd_jax.artefacts import provenance, software
+
+
+def test_versions_are_those_that_run():
+    versions = software()
+    assert versions["obd_jax"] == obd_jax.__version__
+    assert versions["python"] == platform.python_version()
+    assert versions["jax"] == jax.__version__
+    assert versions["numpy"] == np.__version__
+    assert {"flax", "optax", "gymnasium", "mujoco"} <= set(versions)
+    assert versions["devices"] == [device.device_kind for device in jax.devices()]
+    assert json.loads(json.dumps(versions)) == versions
+
+
+def test_the_precision_is_the_one_asked_for():
+    for name in ("highest", "high"):
+        with jax.default_matmul_precision(name):
+            assert software()["matmul_precision"] == name
+    with jax.default_matmul_precision(None):
+        assert software()["matmul_precision"] == "default"
+
+
+def test_a_card_has_an_entry_for_everything_given_in_order():
+    data, teacher = toy.offline_data(jax.random.key(0), 100), toy.teacher()
+    card = provenance(data, teacher, environments.get("hopper"), seed=3, start=None)
+    assert list(card) == ["data", "teacher", "environment", "seed", "start", "software"]
+    assert card["data"] == {
+        "source": "toy task",
+        "name": "point-mass",
+        "sha256": data.provenance.sha256,
+        "environment": data.provenance.environment,
+    }
+    assert card["teacher"]["sha256"] == teacher.provenance.sha256
+    assert card["environment"] == {"name": "hopper", "backend": "gymnasium Hopper-v4"}
+    assert (card["seed"], card["start"], card["software"]) == (3, None, software())
+    assert json.loads(json.dumps(card)) == card
+
+
+def test_what_is_not_given_is_not_in_a_card():
+    assert provenance() == {"software": software()}

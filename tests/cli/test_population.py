@@ -1,0 +1,81 @@
+"""The command of populations: which process has ended, and what only looks like it."""
+
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from obd_jax.cli import STOPPED, population
+from obd_jax.pipeline import MemberSettings, RunSettings
+from obd_jax.settings import OptionError, from_options
+from obd_jax.types import InvalidInputError
+
+SETTINGS = from_options(RunSettings, {"dataset": "toy", "out": "a"})
+
+
+class Flags(dict):
+    distributed = True
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """The command as one of several processes, with a run that ends as given."""
+
+    def main(run, given=(), temperatures=None):
+        differ, names = MemberSettings((0,), temperatures), ("seed", "temperature")
+        values = Flags({name: SimpleNamespace(present=name in given) for name in names})
+        monkeypatch.setattr(population.flags, "FLAGS", values, raising=False)
+        monkeypatch.setattr(population.jax.distributed, "initialize", lambda: None)
+        monkeypatch.setattr(population, "run_settings", lambda: SETTINGS)
+        monkeypatch.setattr(population, "settings_from_flags", lambda _: differ)
+        monkeypatch.setattr(population, "run_population", run)
+        return population.main()
+
+    return main
+
+
+def raising(error):
+    def run(*_):
+        raise error
+
+    return run
+
+
+def test_bad_input_is_no_loss_of_a_process_whatever_it_says(main):
+    with pytest.raises(InvalidInputError, match="Connection refused"):
+        main(raising(InvalidInputError("download failed: Connection refused")))
+
+
+@pytest.mark.parametrize("kind", [jax.errors.JaxRuntimeError, ValueError])
+def test_a_lost_process_is_told_of_in_two_lines(main, capsys, kind):
+    with pytest.raises(SystemExit) as end:
+        main(raising(kind("UNAVAILABLE: it ended\nand more")))
+    assert end.value.code == STOPPED
+    assert capsys.readouterr().err == (
+        "UNAVAILABLE: it ended\n"
+        "error: another process of this job has ended, or cannot be reached\n"
+    )
+
+
+def test_other_errors_are_bugs(main):
+    with pytest.raises(ValueError, match="a bug"):
+        main(raising(ValueError("a bug")))
+
+
+@pytest.mark.parametrize(
+    ("given", "temperatures", "message"),
+    [
+        ("seed", None, "a population takes --seeds, not --seed"),
+        ("temperature", (0.1,), "a population takes --temperatures, not --temperature"),
+    ],
+)
+def test_flags_that_the_lists_replace_are_refused(main, given, temperatures, message):
+    with pytest.raises(OptionError) as refusal:
+        main(lambda *_: pytest.fail("ran"), [given], temperatures)
+    assert refusal.value.spelled("--") == message
+
+
+def test_members_may_share_one_temperature(main, capsys, monkeypatch):
+    monkeypatch.setattr(population, "population_summary", lambda results, out: f"{results} {out}")
+    main(lambda settings, differ: (settings is SETTINGS, differ.seeds), ["temperature"])
+    assert capsys.readouterr().out == "(True, (0,)) a\n"

@@ -1,0 +1,134 @@
+"""What is to be distilled: data, teacher and environment that fit each other."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from obd_jax import Problem, data, environments, toy
+from obd_jax.pipeline import problem
+from obd_jax.pipeline.problem import environment_named, load_problem
+from obd_jax.pipeline.settings import RunSettings
+from obd_jax.reporting import SILENT
+from obd_jax.settings import from_options
+from obd_jax.types import InvalidInputError, Teacher
+from tests.pipeline.toy_runs import TINY, few_transitions
+
+ROWS = 40  # The last of which has no next state.
+
+
+def arrays(observation_size=4, action_size=2):
+    rng = np.random.default_rng(0)
+    return data.from_arrays(
+        rng.normal(size=(ROWS, observation_size)),
+        rng.uniform(-1, 1, (ROWS, action_size)),
+        rng.normal(size=ROWS),
+    )
+
+
+def still(observations):
+    return jnp.zeros((len(observations), 2))
+
+
+def test_the_teacher_of_embedded_data_comes_with_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
+    options = {"dataset": "walker2d-medium", "source": "embedded", "data_rows": 400, "pairs": 8}
+    found = load_problem(from_options(RunSettings, options), SILENT)
+    assert found.teacher.provenance.name == "bundled walker2d-medium"
+    assert found.teacher.value is not None
+    other = load_problem(from_options(RunSettings, {**options, "teacher": "behavior"}), SILENT)
+    assert other.teacher.value is None
+    # The same for data at hand.
+    assert Problem(found.data).teacher.provenance == found.teacher.provenance
+    behavior = Problem(found.data, "behavior", "walker2d").teacher
+    assert behavior.provenance == other.teacher.provenance
+
+
+def test_the_toy_has_its_own_teacher_and_environment(monkeypatch, capsys):
+    few_transitions(monkeypatch)
+    found = load_problem(TINY, SILENT)
+    assert found.environment == toy.SPEC
+    assert found.teacher.provenance == toy.teacher().provenance
+    assert len(found.data) == 500
+    assert Problem(found.data).teacher.provenance == toy.teacher().provenance
+    assert capsys.readouterr() == ("", "")  # Which SILENT asks for.
+
+
+def test_an_environment_is_a_record_or_a_name_or_absent():
+    assert Problem(arrays(), still).environment is None
+    assert Problem(arrays(), still, toy.SPEC).environment is toy.SPEC
+    assert Problem(arrays(), still, toy.SPEC.name).environment is toy.SPEC
+    hopper = Problem(arrays(11, 3), lambda x: jnp.zeros((len(x), 3)), "hopper")
+    assert hopper.environment == environments.get("hopper")
+    assert environment_named("Hopper-v5") == environments.get("Hopper-v5")
+    with pytest.raises(InvalidInputError, match="hopper has 11 observations"):
+        Problem(arrays(), still, "hopper")
+    with pytest.raises(InvalidInputError, match="'cartpole'"):
+        Problem(arrays(), still, "cartpole")
+
+
+def test_a_function_is_a_teacher_without_a_critic():
+    teacher = Problem(arrays(), still).teacher
+    assert isinstance(teacher, Teacher)
+    assert teacher.value is None
+    assert (teacher.observation_size, teacher.action_size) == (4, 2)
+    assert teacher.provenance.source == "function"
+    assert "still" in teacher.provenance.name
+    # Its hash is that of what it does.
+    same = Problem(arrays(), lambda x: np.zeros((len(x), 2))).teacher.provenance.sha256
+    other = Problem(arrays(), lambda x: np.ones((len(x), 2))).teacher.provenance.sha256
+    assert same == teacher.provenance.sha256 != other
+
+
+UNUSABLE = {
+    "nothing": (None, "a near-expert policy is needed: teacher takes rebrac, td3_bc"),
+    "the package's for own data": ("bundled", "teacher=bundled is for embedded data"),
+    "of other sizes": (
+        toy.teacher()._replace(observation_size=5),
+        "has 4 observations and 2 actions; the teacher point-mass has 5 and 2",
+    ),
+    "an unknown name": ("sac", "unknown teacher 'sac'; known: bundled, behavior, rebrac"),
+    "a missing file": ("/absent.npz", "/absent.npz: cannot be read: No such file"),
+    "neither": (3, "got int"),
+    "actions of another shape": (
+        lambda states: states,
+        r"actions of shape \(39, 4\) for 39 states; the data need \(39, 2\)",
+    ),
+    "one action": (lambda states: np.zeros(2), r"actions of shape \(2,\) for 39 states"),
+    "actions out of bounds": (
+        lambda states: 2.0 * np.ones((len(states), 2)),
+        r"lie in \[-1, 1\]; they range from 2 to 2",
+    ),
+    "actions that are not finite": (
+        lambda states: np.full((len(states), 2), np.nan),
+        r"must be finite and lie in \[-1, 1\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_unusable_teachers_are_refused(case):
+    given, message = UNUSABLE[case]
+    with pytest.raises(InvalidInputError, match=message):
+        Problem(arrays(), given)
+
+
+def test_an_algorithm_is_a_teacher_that_is_still_to_be_trained(monkeypatch):
+    asked = []
+
+    def trained(algorithm, offline, environment, reporter):
+        asked.append((algorithm, len(offline), environment))
+        return toy.teacher()
+
+    monkeypatch.setattr(problem, "_trained", trained)
+    given = Problem(arrays(), "iql")
+    assert given.trains_teacher
+    ready = given.with_teacher(SILENT)
+    assert asked == [("iql", ROWS - 1, None)]
+    assert not ready.trains_teacher
+    assert ready.teacher.provenance == toy.teacher().provenance
+    assert ready.data is given.data
+    assert ready.with_teacher(SILENT) is ready
+    assert len(asked) == 1
+    assert dataclasses.replace(ready, environment="point-mass").environment is toy.SPEC

@@ -1,0 +1,141 @@
+"""Reference rows, the curve, and scores as text."""
+
+import numpy as np
+import pytest
+
+from obd_jax import evaluation
+from obd_jax.evaluation import CURVE_EPISODES, CURVE_SEED, CURVE_STUDENTS, FINAL_SEED
+from obd_jax.pipeline import scores
+from obd_jax.pipeline.scores import Curve, score_references, score_teacher, table
+from obd_jax.reporting import SILENT, Clock
+from obd_jax.types import SyntheticData
+from tests.pipeline.toy_runs import TINY, few_transitions, prepared_for
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    with pytest.MonkeyPatch.context() as patch:
+        few_transitions(patch)
+        return prepared_for(TINY)
+
+
+def test_random_pairs_are_as_many_as_those_that_a_run_starts_from(prepared, monkeypatch):
+    start = SyntheticData(*(np.zeros((5, n)) for n in (prepared.data.observation_size, 2)))
+    sizes = []
+
+    def score(_, label, synthetic, *__):
+        sizes.append((label, len(synthetic.actions)))
+        return np.zeros((1, 2))
+
+    monkeypatch.setattr(scores, "score", score)
+    pairs = TINY.distillation.start.pairs
+    for given in (prepared, prepared._replace(start=start)):
+        score_references(TINY.scores, pairs, given, SILENT)
+    assert sizes == [("random_real", pairs), ("random_real", 5)]
+
+
+def test_random_pairs_are_rows_of_all_the_data_with_their_own_actions(prepared, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(
+        scores, "score", lambda _, __, synthetic, *___: chosen.append(synthetic) or np.zeros((1, 2))
+    )
+    # Only a part is distilled, and the rows are drawn from all.
+    few = prepared._replace(kept=None, own=None)
+    score_references(TINY.scores, 300, few, SILENT)
+    raw = np.asarray(prepared.normalizer.denormalize(chosen[0].observations))
+    gaps = np.abs(prepared.data.observations[None] - raw[:, None]).max(axis=2)
+    rows = gaps.argmin(axis=1)
+    assert gaps.min(axis=1).max() < 1e-5
+    assert len(set(rows)) == 300
+    np.testing.assert_allclose(prepared.data.actions[rows], chosen[0].actions, atol=1e-6)
+
+
+def test_the_teacher_is_scored_on_the_final_seed_and_on_others_if_asked(prepared, monkeypatch):
+    asked = []
+
+    def score_act(act, environment, *, episodes, seed, progress):
+        asked.append((episodes, seed, act is prepared.teacher.act, environment.name))
+        return np.zeros((1, episodes))
+
+    monkeypatch.setattr(evaluation, "score_act", score_act)
+    assert score_teacher(prepared, SILENT).shape == (1, 20)
+    score_teacher(prepared, SILENT, 3, 7)
+    assert asked == [(20, FINAL_SEED, True, "point-mass"), (3, 7, True, "point-mass")]
+
+
+class Folder:
+    """Takes metrics."""
+
+    def __init__(self):
+        self.records = []
+
+    def add_metrics(self, record):
+        self.records.append(record)
+
+
+def test_the_curve_has_its_points_along_the_steps(prepared, monkeypatch):
+    asked = []
+
+    def score(_, label, __, students, episodes, seed, ___):
+        asked.append((label, students, episodes, seed))
+        return np.array([[1.0, 3.0], [4.0, 6.0]])
+
+    monkeypatch.setattr(scores, "score", score)
+
+    class State:
+        synthetic = None
+
+    def along(points):
+        folder, clock = Folder(), Clock()
+        curve = Curve(prepared, 40, points, folder, clock, SILENT)
+        curve.score(None, {"step": 0, "seconds": 0.0})
+        for step in (10, 20, 30, 40):
+            record = {
+                "step": step,
+                "seconds": step / 10,
+                "loss": 1.0,
+                "eta_seconds": 0.0,
+                "progress": step / 40,
+            }
+            curve(State, record)
+        return curve, folder, clock
+
+    curve, folder, clock = along(2)
+    assert [point["step"] for point in curve.returns] == [0, 20, 40]
+    assert curve.returns[1] == {"step": 20, "seconds": 2.0, "return": 3.5, "low": 2.0, "high": 5.0}
+    assert [record["step"] for record in curve.losses] == [10, 20, 30, 40]
+    assert folder.records == [
+        curve.returns[0],
+        *curve.losses[:2],
+        curve.returns[1],
+        *curve.losses[2:],
+        curve.returns[2],
+    ]
+    assert set(asked) == {("curve", CURVE_STUDENTS, CURVE_EPISODES, CURVE_SEED)}
+    assert set(clock.seconds) == {"curve"}
+    # Without points nothing is scored.
+    asked.clear()
+    curve, folder, clock = along(0)
+    assert (curve.returns, asked, clock.seconds) == ([], [], {})
+    assert folder.records == curve.losses
+
+
+def test_a_curve_takes_up_the_records_of_the_process_before(prepared, monkeypatch):
+    curve = Curve(prepared, 40, 2, Folder(), Clock(), SILENT)
+    loss, point = {"step": 10, "loss": 0.5}, {"step": 10, "return": 3.0}
+    curve.resume([point, loss])
+    assert (curve.losses, curve.returns) == ([loss], [point])
+
+
+UNIT = "normalised return"
+ROW = {"mean": 1.0, "iqm": 2.0, "ci95": (0, 3), "per_student": [1.0, 4.0]}
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [(None, "a - the data has no complete episode"), (ROW, "a 1.0 2.0 [0.0, 3.0] 1 4")],
+)
+def test_a_row_is_a_line_of_the_table(row, line):
+    head, found = table({"a": row}, UNIT).splitlines()
+    assert head.split() == [*UNIT.split(), "mean", "iqm", "95%", "interval", "per", "student"]
+    assert found.split() == line.split()
