@@ -113,8 +113,10 @@ def read_config(path: str, kind: type) -> Any:
     if not isinstance(saved, dict):
         raise InvalidInputError(f"{file} is no saved configuration: an object is needed")
     saved.pop("out", None)
-    # Versions before 0.2 wrote the options of all students.
+    # Versions before 0.2 wrote the options of all students, and a value scale of no effect.
     known = applicable(kind, saved)
+    if len(known) < len(saved) and known.get("objective") not in (None, "av_pbc"):
+        known.pop("value_scale", None)
     refuse_inapplicable(kind, {k: v for k, v in saved.items() if k not in options_of(kind)})
     return from_options(kind, known)
 

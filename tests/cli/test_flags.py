@@ -139,7 +139,7 @@ def test_help_tells_the_default_and_what_an_option_is_for(parse):
     assert {name: parse.values[name].help for name in names} == {
         "name": "A name.",
         "count": "A count. Default: 3.",
-        "sizes": "Sizes. Default: 4,5.",
+        "sizes": "Sizes. Default: 4, 5.",
         "rates": "Rates.",
         "gap": "A gap. For --pattern=dotted. Default: 0.5.",
     }
@@ -188,6 +188,17 @@ def test_a_configuration_of_the_first_versions_has_the_options_of_all_students(t
     assert len(every) == 61
     path = write(tmp_path / "config.json", {**every, "ridge": 0.5, "depth": 7, "window": 3})
     assert read_config(path, RunSettings) == with_options(SETTINGS, out=None)
+
+
+def test_a_value_scale_that_had_no_effect_is_left_out(tmp_path):
+    """What `--config=paper --objective=pbc` wrote then."""
+    settings = with_options(SETTINGS, objective="pbc", temperature=0.0)
+    every = {**defaults_of(RunSettings), **to_options(settings), "value_scale": 0.02}
+    path = write(tmp_path / "config.json", every)
+    assert read_config(path, RunSettings) == with_options(settings, out=None)
+    path = write(tmp_path / "new.json", {**to_options(settings), "value_scale": 0.02})
+    with pytest.raises(OptionError, match="value_scale is for objective=av_pbc, not pbc"):
+        read_config(path, RunSettings)
 
 
 @pytest.mark.parametrize(
