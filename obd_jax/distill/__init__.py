@@ -1,5 +1,11 @@
 """Distillation: objectives, starting points, one meta-gradient step and its driver."""
 
+from obd_jax.distill.aggregations import (
+    AGGREGATIONS,
+    Aggregation,
+    log_sum_exp,
+    make_aggregation,
+)
 from obd_jax.distill.constraints import (
     CONSTRAINTS,
     Constraint,
@@ -17,6 +23,7 @@ from obd_jax.distill.initializers import (
     kmeans_plus_plus,
     uniform,
 )
+from obd_jax.distill.labels import labelled
 from obd_jax.distill.mesh import device_mesh
 from obd_jax.distill.objectives import (
     OBJECTIVES,
@@ -42,10 +49,12 @@ from obd_jax.distill.train import (
 )
 
 __all__ = [
+    "AGGREGATIONS",
     "ANNEALS",
     "CONSTRAINTS",
     "INITIALIZERS",
     "OBJECTIVES",
+    "Aggregation",
     "Callback",
     "Constraint",
     "Distiller",
@@ -66,6 +75,9 @@ __all__ = [
     "early",
     "free",
     "kmeans_plus_plus",
+    "labelled",
+    "log_sum_exp",
+    "make_aggregation",
     "make_constraint",
     "make_objective",
     "pbc",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from obd_jax.distill.aggregations import Aggregation
 from obd_jax.distill.constraints import Constraint, free
 from obd_jax.distill.objectives import weighted_squared_error, weighted_variance
 from obd_jax.types import Array, InvalidInputError, Key, Student, SyntheticData, Targets
@@ -53,6 +54,7 @@ def distiller(
     loss: Loss = weighted_squared_error,
     constraint: Constraint | None = None,
     spread: float = 1.0,
+    aggregate: Aggregation = jnp.sum,
 ) -> Distiller:
     """Distiller of synthetic sets for a student.
 
@@ -66,12 +68,13 @@ def distiller(
 
     Args:
         student: trained afresh, from a new key, at every step; of several (weight, student)
-            the weighted sum of losses is minimised, so that one set serves them all.
+            losses times weights are aggregated, so that one set serves them all.
         optimizer: of the synthetic set (the outer optimiser).
         loss: (student's actions [B, A], batch) -> scalar; a squared error unless spread is 1.
         constraint: on the synthetic actions; None leaves them free.
         spread: in [0, 1], what the variance over initialisations counts; that of students in
             closed form is zero.
+        aggregate: losses times weights of the students [K] -> what is minimised.
 
     Returns:
         The distiller.
@@ -115,7 +118,7 @@ def distiller(
                 weight * loss_of(member, key, synthetic)
                 for (weight, member), key in zip(members, student_keys, strict=True)
             ]
-            return jnp.sum(jnp.stack(losses))
+            return aggregate(jnp.stack(losses))
 
         value, gradient = jax.value_and_grad(outer_loss)(state.coordinates)
         gradient_norm = optax.tree.norm(gradient)
