@@ -39,6 +39,8 @@ from obd_jax.distill.objectives import (
     with_state_noise,
 )
 from obd_jax.distill.outer import ANNEALS, OuterSettings
+from obd_jax.distill.pool import PoolState, pool_distiller
+from obd_jax.distill.pool_member import Networks, PoolMember
 from obd_jax.distill.population import PopulationCallback, train_population
 from obd_jax.distill.train import (
     Callback,
@@ -60,8 +62,11 @@ __all__ = [
     "Distiller",
     "DistillerState",
     "DivergedError",
+    "Networks",
     "ObjectiveSettings",
     "OuterSettings",
+    "PoolMember",
+    "PoolState",
     "PopulationCallback",
     "StartSettings",
     "av_pbc",
@@ -81,6 +86,7 @@ __all__ = [
     "make_constraint",
     "make_objective",
     "pbc",
+    "pool_distiller",
     "sample",
     "sdw",
     "squashed",
