@@ -66,6 +66,7 @@ def check_same(
     settings: dict[str, Any],
     ignore: Sequence[str] = (),
     are_options: bool = True,
+    extra: bool = False,
 ) -> None:
     """Compare settings with those that the work in a folder was begun with.
 
@@ -75,6 +76,7 @@ def check_same(
         settings: those given.
         ignore: names of some that may differ.
         are_options: whether the names are those of options.
+        extra: whether the file may have more names than are given.
 
     Raises:
         InvalidInputError: some differ; each is named.
@@ -87,8 +89,7 @@ def check_same(
     except ValueError as error:
         raise InvalidInputError(f"{path} is damaged: {error}") from error
     given = json.loads(json.dumps(settings))
-    # Files written before 0.2 also hold options of components that were not chosen.
-    names = given if are_options else {**given, **found}
+    names = given if extra else {**given, **found}
     differences = [
         f"{{{name}}} is {given.get(name)}, the run in {folder} has {found.get(name)}"
         if are_options
@@ -118,7 +119,8 @@ def record_inputs(
         InvalidInputError: something differs; each is named.
     """
     kept = f"{CHECKPOINTS}/inputs.json"
-    check_same(folder, "config.json", config, ignore)
+    # Files written before 0.2 also hold options of components that were not chosen.
+    check_same(folder, "config.json", config, ignore, extra=True)
     check_same(folder, kept, inputs, are_options=False)
     for name, content in ((kept, inputs), ("config.json", config)):
         if not (folder / name).exists():
@@ -199,7 +201,7 @@ def _refuse_content(path: pathlib.Path, config: dict[str, Any], ignore: Sequence
         raise InvalidInputError(
             f"run folder {path} already holds other files, {', '.join(foreign)}; give a new one"
         )
-    check_same(path, "config.json", config, ignore)
+    check_same(path, "config.json", config, ignore, extra=True)
 
 
 class RunFolder:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from obd_jax import artefacts, distill, networks, students
+from obd_jax import distill, networks, runs, students
 from obd_jax.distill import PoolMember
 from obd_jax.types import InvalidInputError, SyntheticData, Targets
 
@@ -287,7 +287,7 @@ def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(tmp_path):
     synthetic, batch = make_problem()
     distiller = distill.pool_distiller([MEMBER], optax.adam(0.05), students=[KERNEL])
     options = {"steps": 9, "batch_size": 5, "steps_per_call": 3}
-    with artefacts.Checkpoints(tmp_path / "saved", pytest.fail) as checkpoints:
+    with runs.Checkpoints(tmp_path / "saved", pytest.fail) as checkpoints:
 
         def save(state, record):
             if record["step"] == 3:

@@ -276,9 +276,10 @@ def test_settings_are_compared_with_those_of_the_work_there(tmp_path):
     with pytest.raises(OptionError) as error:
         check_same(tmp_path, "config.json", {"seed": 1, "sizes": (4,)})
     there = f"the run in {tmp_path} has"
-    assert error.value.message == f"{{sizes}} is [4], {there} [8]"
+    assert error.value.message == f"{{sizes}} is [4], {there} [8]; {{old}} is None, {there} 2"
+    check_same(tmp_path, "config.json", {"seed": 1, "sizes": (8,)}, extra=True)
     with pytest.raises(OptionError, match=f"new is 3, {there} None"):
-        check_same(tmp_path, "config.json", {"seed": 1, "new": 3})
+        check_same(tmp_path, "config.json", {"seed": 1, "new": 3}, extra=True)
     with pytest.raises(InvalidInputError) as error:
         check_same(tmp_path, "config.json", {"seed": 2}, ("sizes",), are_options=False)
     assert error.value.spelled("--") == f"seed is 2, {there} 1; old is None, {there} 2"
