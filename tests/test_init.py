@@ -1,6 +1,8 @@
 """`import obd_jax`: quick, complete by attribute, and without what a room does not need."""
 
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -73,3 +75,23 @@ def test_other_names_are_refused():
     with pytest.raises(AttributeError, match="module 'obd_jax' has no attribute 'behavior'"):
         _ = obd_jax.behavior
     assert not hasattr(obd_jax, "distil")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_ignores_no_file_of_the_source():
+    root = pathlib.Path(obd_jax.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("this is no checkout")
+    files = [
+        str(path.relative_to(root))
+        for folder in ("obd_jax", "tests")
+        for path in (root / folder).rglob("*.py")
+    ]
+    found = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        input="\n".join(files),
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
+    assert found.stdout == ""
