@@ -207,8 +207,8 @@ def _refuse_content(path: pathlib.Path, config: dict[str, Any], ignore: Sequence
 class RunFolder:
     """Writer of a run's files, alone in its folder; configuration and results appear whole or not.
 
-    A context; when it ends, another process may resume in the folder. If `InvalidInputError` ends it
-    before there are metrics, nothing of a new run is left in the folder.
+    A context; when it ends, another process may resume in the folder. If `InvalidInputError` ends
+    it before there are metrics, nothing of a new run is left in the folder.
     """
 
     def __init__(
