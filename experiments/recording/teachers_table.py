@@ -41,13 +41,16 @@ def row(results: dict[str, Any]) -> str:
     """A training as a row in Markdown."""
     config, found = results["config"], results["q_calibration"]
     teacher, recorded = results["returns"]["teacher"], results["returns"]["data"]
-    low, high = teacher["ci95"]
+    scored = "not scored"
+    if teacher is not None:
+        low, high = teacher["ci95"]
+        scored = f"{teacher['mean']:.1f} [{low:.1f}, {high:.1f}]"
     cells = [
         config.get("dataset") or pathlib.Path(results["provenance"]["data"]["name"]).name,
         config["algorithm"],
         str(config["seed"]),
         f"{config['steps']:,}",
-        f"{teacher['mean']:.1f} [{low:.1f}, {high:.1f}]",
+        scored,
         "" if recorded is None else f"{recorded['mean']:.1f}",
     ]
     if found is None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from obd_jax import distill
 from obd_jax.distill import ANNEALS, INITIALIZERS
@@ -38,12 +39,17 @@ def stages_of(settings: Distillation, prepared: Prepared) -> list[Stage]:
 
 def make_distiller(settings: Distillation, stage: Stage) -> distill.Distiller:
     """One step of a stage."""
-    return distill.distiller(
-        stage.students,
-        settings.outer.transformation(stage.learning_rate),
-        constraint=distill.make_constraint(settings.outer.constraint),
-        spread=stage.spread,
-    )
+    optimizer = settings.outer.transformation(stage.learning_rate)
+    constraint = distill.make_constraint(settings.outer.constraint)
+    if stage.members:
+        return distill.pool_distiller(
+            stage.members,
+            optimizer,
+            students=stage.students,
+            aggregate=jnp.sum,
+            constraint=constraint,
+        )
+    return distill.distiller(stage.students, optimizer, constraint=constraint, spread=stage.spread)
 
 
 def form_of_state(settings: Distillation, prepared: Prepared, synthetic: SyntheticData) -> Any:

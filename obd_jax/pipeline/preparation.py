@@ -39,6 +39,7 @@ class Prepared(NamedTuple):
     student:     that student.
     keys:        one for each thing that is random.
     start:       the set to start from; None: real pairs.
+    constant:    observation columns that do not vary; they are centred, not scaled up.
     """
 
     environment: EnvironmentSpec | None
@@ -51,6 +52,7 @@ class Prepared(NamedTuple):
     student: Student
     keys: dict[str, Key]
     start: SyntheticData | None
+    constant: list[int]
 
 
 def split_key(key: Key) -> dict[str, Key]:
@@ -83,6 +85,9 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
             f"{{pairs}} must be between 1 and the {len(kept)} states distilled, got {start.pairs}"
         )
     normalizer = data.normalizer(offline.observations)
+    constant = data.constant_columns(offline.observations).tolist()
+    if constant:
+        reporter.note(f"constant observation columns {constant}: centred, not scaled up")
     recipe = recipe_of(settings.students)
     return Prepared(
         problem.environment,
@@ -95,6 +100,7 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
         make_student(recipe, offline.action_size),
         split_key(key),
         None if start.start is None else load_start(start.start, offline, normalizer),
+        constant,
     )
 
 
@@ -143,4 +149,5 @@ def set_card(
         "objective": objective,
         "density": density,
         "student": students.to_card(prepared.recipe),
+        "constant_columns": prepared.constant,
     }

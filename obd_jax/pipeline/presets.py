@@ -24,9 +24,23 @@ PAPER_STUDENT: dict[str, Any] = {
 }
 
 
+# For a pool, what its networks lack is what the teacher does around the data and at the start.
+_FOR_POOLS: dict[str, Any] = {
+    "student": "pool",
+    "ridge": 0.01,
+    "temperature": 0.0,
+    "least_return": 0.33,
+    "early_steps": 50.0,
+    "state_noise": 0.3,
+    "clip_norm": 1.0,
+    "outer_steps": 2500,
+}
+
+
 def default(student: str = "kernel") -> Distillation:
     """The default for a student."""
-    return from_options(Distillation, _FOR_MLPS if student == "mlp" else {"student": student})
+    own = {"mlp": _FOR_MLPS, "pool": _FOR_POOLS}.get(student, {"student": student})
+    return from_options(Distillation, own)
 
 
 def paper(objective: str | None = None, task: str = "") -> Distillation:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from obd_jax import artefacts, data, distill, evaluation, runs
+from obd_jax import artefacts, distill, evaluation, runs
 from obd_jax.data.cache import sha256
 from obd_jax.evaluation import FINAL_SEED
 from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
@@ -41,9 +41,6 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
     with clock("load"):
         problem = load_problem(settings, reporter)
         prepared = prepare(jax.random.key(settings.run.seed), problem, distillation, reporter)
-        constant = data.constant_columns(prepared.data.observations).tolist()
-        if constant:
-            reporter.note(f"constant observation columns {constant}: centred, not scaled up")
     objective = make_objective(distillation, prepared, clock)
     start = None
     if distillation.start.start is not None:
@@ -65,17 +62,14 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
                 score_references(scores, distillation.start.pairs, prepared, reporter),
             ),
         )
-        card = {
-            **set_card(
-                prepared,
-                config,
-                objective.name,
-                objective.density_card,
-                start=start,
-                seed=settings.run.seed,
-            ),
-            "constant_columns": constant,
-        }
+        card = set_card(
+            prepared,
+            config,
+            objective.name,
+            objective.density_card,
+            start=start,
+            seed=settings.run.seed,
+        )
 
         def keep(synthetic: SyntheticData) -> pathlib.Path:
             distilled = artefacts.DistilledSet(synthetic, prepared.normalizer, card)

@@ -1,13 +1,31 @@
 """Stages of distillation: which students a set is distilled for, one after another."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from obd_jax.distill.outer import OuterSettings
-from obd_jax.settings import OptionError, choice, not_negative, option, part, within
-from obd_jax.students import RECIPES, TRAINERS, LazyMLPRecipe, MLPRecipe, Recipe
+from obd_jax.distill.pool_member import PoolMember
+from obd_jax.optimizers import OPTIMIZERS
+from obd_jax.settings import (
+    OptionError,
+    at_least,
+    choice,
+    not_negative,
+    option,
+    part,
+    positive,
+    within,
+)
+from obd_jax.students import (
+    RECIPES,
+    TRAINERS,
+    KernelRecipe,
+    LazyMLPRecipe,
+    MLPRecipe,
+    Recipe,
+)
 from obd_jax.types import Student
 
 
@@ -79,13 +97,81 @@ class MLPStudents:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class PoolStudents:
+    """Any learner: the kernel student, and networks that are being trained on the set all the time.
+
+    recipe:        of the kernel student, which the set's card recommends.
+    kernel_weight: of its loss, beside 1 for each kind of networks.
+    depths:        hidden layers; each is a kind of networks.
+    width:         of every layer.
+    optimizer:     of the networks' training, with its learning rate.
+    max_age:       training steps before a network starts anew.
+    turn_steps:    training steps of a network after each outer step that it took part in.
+    count:         networks of a kind, of different ages.
+    ridge:         of the regression on the networks' features.
+    """
+
+    recipe: KernelRecipe = part(KernelRecipe)
+    kernel_weight: float = option(1.0, "Weight of the kernel student beside 1 for each depth.")
+    depths: tuple[int, ...] = option(
+        (2, 4), "Hidden layers of the networks in the pool.", "pool_depths"
+    )
+    width: int = option(256, "Width of their layers.", "pool_width")
+    optimizer: str = option(
+        "adam", f"Trains them: one of {', '.join(OPTIMIZERS)}.", "pool_optimizer"
+    )
+    learning_rate: float = option(1e-3, "Their learning rate.", "pool_learning_rate")
+    max_age: int = option(600, "Training steps before a network starts anew.", "pool_age")
+    turn_steps: int = option(
+        3, "Training steps of a network after each outer step that it took part in.", "pool_steps"
+    )
+    count: int = option(8, "Networks of a depth, of different ages.", "pool_count")
+    ridge: float = option(1e-3, "Ridge of the regression on the networks' features.", "pool_ridge")
+
+    def __post_init__(self) -> None:
+        positive(kernel_weight=self.kernel_weight)
+        if not self.depths or min(self.depths) < 1:
+            raise OptionError(f"{{pool_depths}} must be positive numbers, got {self.depths}")
+        at_least(
+            1,
+            pool_width=self.width,
+            pool_age=self.max_age,
+            pool_steps=self.turn_steps,
+            pool_count=self.count,
+        )
+        not_negative(pool_ridge=self.ridge)
+        if self.turn_steps > self.max_age:
+            raise OptionError(
+                f"{{pool_steps}} must be at most {{pool_age}}, {self.max_age}, got "
+                f"{self.turn_steps}"
+            )
+        self.members()  # Refuses an unknown optimiser and a bad learning rate.
+
+    def members(self) -> list[PoolMember]:
+        """The kinds of networks."""
+        return [
+            PoolMember(
+                depth,
+                self.width,
+                optimizer=self.optimizer,
+                learning_rate=self.learning_rate,
+                max_age=self.max_age,
+                steps_per_update=self.turn_steps,
+                count=self.count,
+                ridge=self.ridge,
+            )
+            for depth in self.depths
+        ]
+
+
 # What a set is distilled for: a recipe, or networks and what goes with them.
-STUDENTS: Mapping[str, type[Any]] = {**RECIPES, "mlp": MLPStudents}
+STUDENTS: Mapping[str, type[Any]] = {**RECIPES, "mlp": MLPStudents, "pool": PoolStudents}
 
 
 def recipe_of(students: Any) -> Recipe:
     """The student that a set is for and is scored with."""
-    return students.recipe if isinstance(students, MLPStudents) else students
+    return students.recipe if isinstance(students, MLPStudents | PoolStudents) else students
 
 
 class Stage(NamedTuple):
@@ -95,12 +181,14 @@ class Stage(NamedTuple):
     spread:        what the students' variance counts.
     steps:         outer steps.
     learning_rate: of the set.
+    members:       networks that are trained all the time; none: all students are trained afresh.
     """
 
     students: list[tuple[float, Student]]
     spread: float
     steps: int
     learning_rate: float
+    members: Sequence[PoolMember] = ()
 
 
 def total_steps(students: Any, outer: OuterSettings) -> int:
@@ -116,12 +204,15 @@ def stages(students: Any, outer: OuterSettings, action_size: int) -> list[Stage]
     So only a part of their variance counts. The set's learning rate goes with the inverse square
     root of the width.
     """
+    if isinstance(students, PoolStudents):
+        beside = [(students.kernel_weight, students.recipe.student(action_size))]
+        return [Stage(beside, 1.0, outer.steps, outer.learning_rate, students.members())]
     if not isinstance(students, MLPStudents):
-        alone = [(1.0, students.student(action_size))]
-        return [Stage(alone, 1.0, outer.steps, outer.learning_rate)]
+        own_only = [(1.0, students.student(action_size))]
+        return [Stage(own_only, 1.0, outer.steps, outer.learning_rate)]
     own = students.recipe
     trainer = students.meta_gradient.trainer()
-    beside: list[tuple[float, Student]] = []
+    beside = []
     if students.lazy_weight > 0:
         lazy = LazyMLPRecipe(
             depth=len(own.hidden_sizes),

@@ -289,7 +289,7 @@ OPTIONS = {
     ),
     "ridge of an MLP": (
         {"student": "mlp", "ridge": 0.1},
-        ["--ridge is for --student=kernel or random_features, not mlp"],
+        ["--ridge is for --student=kernel or random_features or pool, not mlp"],
     ),
     "window of all steps": (
         {"student": "mlp", "window": 3},

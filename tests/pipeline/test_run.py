@@ -197,6 +197,14 @@ def test_every_student_distils(quick, student):
     assert distilled.card["student"]["name"] == student
 
 
+def test_a_set_for_a_pool_recommends_the_kernel_student_and_says_who_was_in_the_pool(quick):
+    results, distilled = quick(student="pool", pool_depths=(1,), pool_width=4, ridge=0.1)
+    assert np.isfinite(results["loss"])
+    assert distilled.card["student"] == students.to_card(students.KernelRecipe(ridge=0.1))
+    config = distilled.card["config"]
+    assert (config["student"], config["pool_depths"], config["pool_width"]) == ("pool", [1], 4)
+
+
 def test_a_run_may_start_from_a_distilled_set(quick):
     _, first = quick(seed=0)
     path = quick.folder / "distilled.npz"
@@ -276,13 +284,23 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     assert "teacher: behaviour policy, hopper expert" in said.err
 
 
-def test_a_run_stopped_in_any_stage_resumes_to_the_same_end(quick, tmp_path, monkeypatch, capsys):
-    options = {
-        "narrow_widths": (4,),
-        "narrow_steps": (20,),
-        "outer_steps": 15,
-        "checkpoint_minutes": 0.0,
-    }
+IN_STAGES = {"narrow_widths": (4,), "narrow_steps": (20,), "outer_steps": 15}
+# Networks that start anew several times between the stops.
+WITH_A_POOL = {
+    "student": "pool",
+    "pool_depths": (1, 2),
+    "pool_width": 4,
+    "pool_age": 12,
+    "pool_count": 2,
+    "outer_steps": 35,
+}
+
+
+@pytest.mark.parametrize("options", [IN_STAGES, WITH_A_POOL], ids=["stages", "pool"])
+def test_a_run_stopped_anywhere_resumes_to_the_same_end(
+    quick, tmp_path, monkeypatch, capsys, options
+):
+    options = {**options, "checkpoint_minutes": 0.0}
     expected, whole = quick(**options)
     settings = with_options(TINY, out=str(tmp_path / "stopped"), **options)
     add = runs.RunFolder.add_metrics

@@ -8,7 +8,7 @@ from obd_jax.pipeline.settings import RunSettings
 from obd_jax.pipeline.stages import MLPStudents, recipe_of, stages, total_steps
 from obd_jax.settings import with_options
 from obd_jax.students import KernelRecipe, MLPRecipe
-from obd_jax.types import SyntheticData
+from obd_jax.types import InvalidInputError, SyntheticData
 from tests.pipeline.toy_runs import TINY
 
 
@@ -87,3 +87,32 @@ def test_a_student_in_closed_form_has_one_stage():
 def test_the_student_that_a_set_is_for_is_the_recipe():
     assert recipe_of(MLPStudents(MLPRecipe((4,)), also_depths=(2,))) == MLPRecipe((4,))
     assert recipe_of(KernelRecipe(depth=2)) == KernelRecipe(depth=2)
+
+
+def test_a_pool_is_one_stage_of_the_kernel_student_and_networks_of_each_depth():
+    settings = with_options(TINY, student="pool", pool_depths=(1, 3), pool_width=5, ridge=0.5)
+    settings = with_options(settings, kernel_weight=2.0, pool_age=40, pool_learning_rate=0.1)
+    (stage,) = stages_of(settings)
+    ((weight, kernel),) = stage.students
+    assert (weight, kernel.deterministic, stage.steps, stage.spread) == (2.0, True, 12, 1.0)
+    assert [(member.depth, member.width) for member in stage.members] == [(1, 5), (3, 5)]
+    assert {(member.max_age, member.learning_rate) for member in stage.members} == {(40, 0.1)}
+    assert recipe_of(settings.distillation.students) == KernelRecipe(ridge=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool_depths": ()}, r"pool_depths must be positive numbers, got \(\)"),
+        ({"pool_depths": (2, 0)}, r"pool_depths must be positive numbers, got \(2, 0\)"),
+        ({"pool_width": 0}, "pool_width must be at least 1, got 0"),
+        ({"pool_steps": 7, "pool_age": 6}, "pool_steps must be at most pool_age, 6, got 7"),
+        ({"pool_ridge": -1.0}, "pool_ridge must be .*, got -1.0"),
+        ({"kernel_weight": 0.0}, "kernel_weight must be positive, got 0.0"),
+        ({"pool_optimizer": "lamb"}, "'lamb'; known: sgd"),
+        ({"pool_learning_rate": 0.0}, "learning rate must be positive, got 0.0"),
+    ],
+)
+def test_a_pool_refuses_numbers_out_of_range(options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        with_options(TINY, student="pool", **options)

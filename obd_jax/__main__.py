@@ -1,4 +1,4 @@
-"""The console script `obd-jax`: one command for each entry script."""
+"""The console script `obd-jax`, also `python -m obd_jax`: one command for each entry script."""
 
 import importlib
 import sys

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from obd_jax.cli.console import COMMANDS
+from obd_jax.__main__ import COMMANDS
 from obd_jax.pipeline import MemberSettings, RunSettings
 from obd_jax.settings import defaults_of, options_of
 
@@ -29,7 +29,7 @@ RUN = [
 
 def console(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "obd_jax.cli.console", *arguments],
+        [sys.executable, "-m", "obd_jax", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -125,7 +125,7 @@ def test_an_unknown_flag_is_one_line_and_no_traceback(command):
 REFUSED = {
     "of another student": (
         ["--student=mlp", "--ridge=0.1"],
-        "--ridge is for --student=kernel or random_features, not mlp",
+        "--ridge is for --student=kernel or random_features or pool, not mlp",
     ),
     "of another density": (
         ["--density=knn", "--density_epochs=3"],
@@ -133,7 +133,7 @@ REFUSED = {
     ),
     "of the preset's student": (
         ["--config=transfer", "--ridge=0.1"],
-        "--ridge is for --student=kernel or random_features, not mlp",
+        "--ridge is for --student=kernel or random_features or pool, not mlp",
     ),
     "two bases": (
         ["--config=paper", "--config_file=a.json"],
