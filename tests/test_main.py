@@ -10,7 +10,8 @@ import pytest
 
 from obd_jax.__main__ import COMMANDS
 from obd_jax.pipeline import MemberSettings, RunSettings
-from obd_jax.settings import defaults_of, options_of
+from obd_jax.settings import options_of
+from tests.pipeline.first_versions import DEFAULTS
 
 RUN = [
     "--dataset=toy",
@@ -89,7 +90,7 @@ def test_help_of_a_run_lists_all_flags_by_component():
     assert found["distillation"] == ["precision"]
     listed = [flag for flags in found.values() for flag in flags]
     assert sorted(listed) == sorted([*options_of(RunSettings), "config", "config_file"])
-    assert "For --student=kernel or random_features. Default: 0.001." in " ".join(
+    assert "For --student=kernel or random_features or pool. Default: 0.001." in " ".join(
         done.stdout.split()
     )
 
@@ -168,7 +169,7 @@ def test_a_run_starts_from_a_saved_configuration_even_an_old_one(tmp_path):
     saved = json.loads((tmp_path / "first/config.json").read_text())
     assert "ridge" not in saved
     # The first versions wrote the options of all students, and of all densities.
-    old = {**defaults_of(RunSettings), **saved, "ridge": 0.5, "density_epochs": 3}
+    old = {**DEFAULTS, **saved, "ridge": 0.5, "density_epochs": 3}
     assert len(old) == 61
     (tmp_path / "old.json").write_text(json.dumps(old))
     done = console("run", "--config_file=~/old.json", "--out=~/again", **environment)

@@ -22,6 +22,7 @@ from obd_jax.settings import (
     with_options,
 )
 from obd_jax.types import InvalidInputError
+from tests.pipeline.first_versions import DEFAULTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +185,7 @@ def test_a_saved_configuration_is_settings_in_a_new_folder(tmp_path):
 
 
 def test_a_configuration_of_the_first_versions_has_the_options_of_all_students(tmp_path):
-    every = {**defaults_of(RunSettings), **to_options(SETTINGS)}
+    every = {**DEFAULTS, **to_options(SETTINGS)}
     assert len(every) == 61
     path = write(tmp_path / "config.json", {**every, "ridge": 0.5, "depth": 7, "window": 3})
     assert read_config(path, RunSettings) == with_options(SETTINGS, out=None)

@@ -12,6 +12,7 @@ from obd_jax.pipeline.stages import STUDENTS
 from obd_jax.settings import from_options, options_of, to_options, with_options
 from obd_jax.students import MLPRecipe
 from obd_jax.types import InvalidInputError
+from tests.pipeline.first_versions import DEFAULTS
 
 
 def test_the_options_of_the_fixed_interface_exist():
@@ -27,72 +28,6 @@ def test_the_options_of_the_fixed_interface_exist():
         "outer_steps",
         "out",
     }
-
-
-# Of the first versions, whose flags and saved configurations stay of use.
-DEFAULTS = {
-    "out": None,
-    "dataset": None,
-    "source": "auto",
-    "data_rows": None,
-    "dataset_path": None,
-    "env": None,
-    "teacher": None,
-    "teacher_stats": None,
-    "teacher_stats_key": None,
-    "seed": 0,
-    "least_return": 0.0,
-    "objective": None,
-    "value_scale": None,
-    "density": "maf",
-    "density_epochs": 10,
-    "density_states": 200000,
-    "temperature": 0.05,
-    "floor_quantile": 0.01,
-    "early_steps": 0.0,
-    "state_noise": 0.0,
-    "pairs": 256,
-    "initializer": "relabelled",
-    "start": None,
-    "constraint": "squashed",
-    "student": "kernel",
-    "kernel": "ntk",
-    "depth": 3,
-    "bias_scale": 0.3,
-    "length_scale": 1.0,
-    "ridge": 0.001,
-    "hidden_sizes": (256, 256, 256),
-    "inner_steps": 100,
-    "inner_optimizer": "sgd",
-    "inner_learning_rate": 0.016,
-    "inner_momentum": 0.95,
-    "cloning": "presquash",
-    "centred": False,
-    "residual": False,
-    "also_depths": (),
-    "also_steps": (),
-    "meta_gradient": "reverse",
-    "window": 20,
-    "lazy_weight": 0.0,
-    "narrow_widths": (),
-    "narrow_steps": (),
-    "narrow_spread": 0.4,
-    "outer_optimizer": "adam",
-    "outer_learning_rate": 0.01,
-    "outer_momentum": 0.9,
-    "clip_norm": 0.0,
-    "anneal": "cosine",
-    "outer_steps": 4000,
-    "batch_size": 1024,
-    "budget_minutes": None,
-    "precision": "highest",
-    "checkpoint_minutes": 1.0,
-    "writers": "",
-    "students": 10,
-    "episodes": 10,
-    "curve_points": 8,
-    "eval_backend": "gymnasium",
-}
 
 
 def test_options_and_their_defaults_are_those_of_the_first_versions():
