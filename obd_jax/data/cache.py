@@ -15,9 +15,8 @@ def default_cache() -> pathlib.Path:
     """`$OBD_JAX_CACHE`, else `obd_jax` in `$XDG_CACHE_HOME` or `~/.cache`."""
     own = os.environ.get("OBD_JAX_CACHE")
     if own:
-        return pathlib.Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (pathlib.Path(base) if base else pathlib.Path.home() / ".cache") / "obd_jax"
+        return pathlib.Path(own).expanduser()
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "obd_jax"
 
 
 def cached(

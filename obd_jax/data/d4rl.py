@@ -14,9 +14,8 @@ _URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 
 
 def default_folder() -> pathlib.Path:
-    """`$D4RL_DATASET_DIR/datasets`, else `~/.d4rl/datasets`: D4RL's own rule."""
-    base = os.environ.get("D4RL_DATASET_DIR")
-    return (pathlib.Path(base) if base else pathlib.Path.home() / ".d4rl") / "datasets"
+    """`$D4RL_DATASET_DIR`, else `~/.d4rl/datasets`: D4RL's own rule."""
+    return pathlib.Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
 
 
 def file_of(name: str, folder: pathlib.Path) -> pathlib.Path:

@@ -116,6 +116,9 @@ def test_a_process_that_waits_says_so(tmp_path):
 def test_the_folder_follows_the_environment(monkeypatch):
     monkeypatch.setenv("OBD_JAX_CACHE", "/own")
     assert default_cache() == pathlib.Path("/own")
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("OBD_JAX_CACHE", "~/own")  # As a file of variables would hold it.
+    assert default_cache() == pathlib.Path("/home/me/own")
     monkeypatch.delenv("OBD_JAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/shared")
     assert default_cache() == pathlib.Path("/shared/obd_jax")

@@ -44,7 +44,7 @@ FILE = "hopper_medium_expert-v2.hdf5"
 @pytest.mark.parametrize("name", ["hopper-medium-expert", "hopper-medium-expert-v2"])
 @pytest.mark.parametrize("source", ["auto", "d4rl"])
 def test_d4rls_own_file_is_used_where_it_is(folders, name, source):
-    path = write(folders / "d4rl" / "datasets" / FILE, recording())
+    path = write(folders / "d4rl" / FILE, recording())
     notes = []
     loaded = data.load(name, source, note=notes.append)
     assert loaded.provenance.source == "d4rl"
@@ -82,7 +82,7 @@ def test_a_missing_file_is_downloaded_when_asked_for(folders, monkeypatch, serve
         note=notes.append,
         progress=lambda label: lambda *args: seen.append((label, *args)),
     )
-    path = folders / "d4rl" / "datasets" / FILE
+    path = folders / "d4rl" / FILE
     assert path.read_bytes() == written.read_bytes()
     assert loaded.provenance.name == str(path)
     assert notes == [f"downloading {d4rl.url_of('hopper-medium-expert')} to {path}"]
@@ -119,6 +119,11 @@ def test_d4rls_folder_is_the_one_of_d4rl(monkeypatch):
     monkeypatch.delenv("D4RL_DATASET_DIR", raising=False)
     monkeypatch.setenv("HOME", "/home/me")
     assert str(d4rl.default_folder()) == "/home/me/.d4rl/datasets"
+    # What D4RL's own code says of the variable: the folder that holds the files.
+    monkeypatch.setenv("D4RL_DATASET_DIR", "/data/d4rl")
+    assert str(d4rl.default_folder()) == "/data/d4rl"
+    monkeypatch.setenv("D4RL_DATASET_DIR", "~/d4rl")
+    assert str(d4rl.default_folder()) == "/home/me/d4rl"
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".h5"])
