@@ -118,7 +118,6 @@ def load_embedded(
     Raises:
         InvalidInputError: an unknown data set, too few rows, or a folder that cannot be written.
     """
-    name = name.removesuffix("-v2")
     parts = embedded_parts(name, rows)
     environment, _ = environments.parse_dataset(name)
     rows = sum(part.rows for part in parts)

@@ -28,7 +28,7 @@ def minari_ids(name: str) -> list[str]:
     """
     if is_minari_id(name):
         return [name]
-    environment, _, kind = name.removesuffix("-v2").partition("-")
+    environment, _, kind = name.partition("-")
     environments.get(environment)
     if kind == "medium-expert":
         kinds = ["medium", "expert"]

@@ -1,5 +1,6 @@
 """Data sets by name, wherever they are."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -21,7 +22,9 @@ class DataSettings:
     """Which offline data, and the environment that they were recorded in."""
 
     dataset: str | None = option(
-        None, "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy."
+        None,
+        "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. With -v2, "
+        "like walker2d-medium-expert-v2: D4RL's own file and nothing else.",
     )
     source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
     data_rows: int | None = option(None, "Rows of embedded data; absent: as many as D4RL has.")
@@ -52,8 +55,9 @@ def load(
     """Offline data by name, by Minari's id or by path.
 
     Args:
-        name: `walker2d-medium-expert`, also with `-v2`; an id of Minari's like
-            `mujoco/hopper/medium-v0`; or the path of an .hdf5, .h5 or .npz file.
+        name: `walker2d-medium-expert`; `walker2d-medium-expert-v2`, which is D4RL's own file and
+            nothing else; an id of Minari's like `mujoco/hopper/medium-v0`; or the path of an
+            .hdf5, .h5 or .npz file.
         source: "d4rl": D4RL's own file, in D4RL's folder or else downloaded. "embedded": recorded
             here by policies of this package, kept in `$OBD_JAX_CACHE`. "minari": from Minari's
             store or else downloaded. "auto": D4RL's own file if it is there, else embedded;
@@ -73,8 +77,11 @@ def load(
         raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")
     path = pathlib.Path(os.path.expanduser(name))
     is_file = path.suffix in SUFFIXES
-    if source == "auto" and not is_file and not is_minari_id(name):
-        source = _choose(name, note)
+    if not is_file and not is_minari_id(name):
+        if name.endswith("-v2") and source != "d4rl":
+            source = _only_d4rl(name, source, note)
+        elif source == "auto":
+            source = _choose(name, note)
     if rows is not None and source != "embedded":
         raise InvalidInputError(
             f"the number of rows can be chosen for embedded data, not for {name} from {source}"
@@ -92,6 +99,21 @@ def load(
     if source == "d4rl":
         return load_d4rl(name, default_folder(), note, progress)
     return load_embedded(name, default_cache(), rows, seed, note, progress)
+
+
+def _only_d4rl(name: str, source: str, note: Callable[[str], None]) -> str:
+    """D4RL's own file if it is there: a name with `-v2` means no other data."""
+    file, plain = file_of(name, default_folder()), name.removesuffix("-v2")
+    if file.is_file() and source == "auto":
+        note(f"data: D4RL's own file {file}")
+        return "d4rl"
+    if file.is_file():
+        raise OptionError(f"{name} is D4RL's own file {file}; {{source}}={source} has {plain}")
+    ways = "{source}=d4rl downloads it"
+    with contextlib.suppress(InvalidInputError):
+        embedded_rows(plain)
+        ways += f"; {plain} with {{source}}=embedded is recorded here, by policies of this package"
+    raise OptionError(f"{name} is D4RL's own file, and {file} is not there: {ways}")
 
 
 def _choose(name: str, note: Callable[[str], None]) -> str:

@@ -127,7 +127,7 @@ def test_the_cache_serves_a_second_call(cache):
     first = load(note=notes.append)
     (path,) = cache.glob("embedded/*.hdf5")
     written = path.stat().st_mtime_ns
-    second = load("hopper-medium-expert-v2", note=notes.append)
+    second = load("hopper-medium-expert", note=notes.append)
     assert path.stat().st_mtime_ns == written
     np.testing.assert_array_equal(first.observations, second.observations)
     assert first.provenance == second.provenance

@@ -64,6 +64,31 @@ def test_without_it_the_data_are_embedded_and_that_is_said(folders):
     assert not (folders / "d4rl").exists()
 
 
+@pytest.mark.parametrize("source", ["auto", "embedded", "minari"])
+def test_the_name_of_d4rls_file_is_never_another_data_set(folders, source):
+    notes = []
+    expected = (
+        rf"hopper-medium-expert-v2 .* {folders / 'd4rl' / FILE}.*source=d4rl downloads"
+        ".*hopper-medium-expert.*embedded"
+    )
+    with pytest.raises(InvalidInputError, match=expected):
+        data.load("hopper-medium-expert-v2", source, note=notes.append)
+    assert notes == []
+    assert not (folders / "cache").exists()
+
+
+def test_the_name_of_d4rls_file_that_cannot_be_recorded_offers_no_recording(folders):
+    with pytest.raises(InvalidInputError, match=r"source=d4rl downloads it$"):
+        data.load("ant-medium-v2")
+
+
+@pytest.mark.parametrize("source", ["embedded", "minari"])
+def test_d4rls_file_is_not_read_as_another_source(folders, source):
+    write(folders / "d4rl" / FILE, recording())
+    with pytest.raises(InvalidInputError, match="hopper-medium-expert-v2 is D4RL's own file"):
+        data.load("hopper-medium-expert-v2", source)
+
+
 @pytest.mark.parametrize("name", ["ant-medium", "hopper-full-replay"])
 def test_what_cannot_be_had_without_a_download_says_how_it_can(folders, name):
     with pytest.raises(

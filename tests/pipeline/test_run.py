@@ -254,7 +254,7 @@ def test_a_data_set_by_name_needs_nothing_else(tmp_path, monkeypatch, capsys):
     settings = from_options(
         RunSettings,
         {
-            "dataset": "hopper-random-v2",
+            "dataset": "hopper-random",
             "data_rows": 1600,
             "temperature": 0.0,
             "pairs": 8,
