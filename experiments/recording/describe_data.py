@@ -78,7 +78,7 @@ def describe(config: Config, name: str) -> dict[str, Any]:
         "episodes": len(scores),
         "score_mean": float(scores.mean()),
         "score_std": float(scores.std()),
-        "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
+        "held_out_log_likelihood": density.chosen(history)["held_out_mean"],
         "effective_sample_fraction": [
             float(density.reciprocal_weights(log_density, t).effective_sample_fraction)
             for t in TEMPERATURES

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from obd_jax.density.fit import fit, log_prob_chunked
+from obd_jax.density.fit import chosen, fit, log_prob_chunked, robust_mean
 from obd_jax.density.gaussian import gaussian
 from obd_jax.density.kde import kde
 from obd_jax.density.knn import knn
@@ -38,6 +38,7 @@ __all__ = [
     "DENSITIES",
     "DensitySettings",
     "DensityWeights",
+    "chosen",
     "fit",
     "gaussian",
     "kde",
@@ -46,4 +47,5 @@ __all__ = [
     "maf",
     "make",
     "reciprocal_weights",
+    "robust_mean",
 ]

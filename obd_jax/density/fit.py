@@ -3,6 +3,7 @@
 import functools
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,13 @@ import optax
 from obd_jax.density.standardize import ColumnStatistics
 from obd_jax.types import Array, DensityEstimator, InvalidInputError, Key, Params
 
-# One record per epoch: "epoch" (0 is the initial model), "train_log_likelihood" and
-# "held_out_log_likelihood" (mean nats per state), "seconds" since the fit began.
+# One record per epoch: "epoch" (0 is the initial model), "train_log_likelihood" (mean nats per
+# state), "held_out_log_likelihood" (the same, of `robust_mean`), "held_out_mean" (the plain mean),
+# "seconds" since the fit began.
 FitRecord = dict[str, Any]
+
+# Part of the held-out states at either end that count as no farther out than the rest.
+_TAIL = 0.05
 
 
 @functools.cache
@@ -42,7 +47,9 @@ def fit(
     """Fits a density to observations [M, D] and measures it on held-out ones.
 
     Closed-form estimators are complete after `init`; trainable ones maximise the likelihood by
-    minibatch steps and keep the parameters of the epoch with the best held-out likelihood.
+    minibatch steps and keep the parameters of the epoch with the best held-out likelihood, a
+    `robust_mean`: a few outliers among the held-out states decide nothing. A RuntimeWarning says
+    so where that is the initial model although training changed it.
 
     Args:
         key: random key: split, initial parameters, batches.
@@ -58,12 +65,14 @@ def fit(
     Returns:
         Parameters, and one record per epoch from 0 (the initial model): "epoch",
         "train_log_likelihood" (mean nats over the epoch's batches; at epoch 0 over as many
-        training states as are held out), "held_out_log_likelihood", "seconds".
+        training states as are held out), "held_out_log_likelihood" (of `robust_mean`),
+        "held_out_mean", "seconds". `chosen` finds the one of the parameters returned.
 
     Raises:
         InvalidInputError: observations are not finite [M, D] with at least two training and
             one held-out state, or an option is out of range.
-        FloatingPointError: the training likelihood is not finite; names the epoch.
+        FloatingPointError: the training likelihood is not finite; names the epoch. Or the initial
+            model's held-out likelihood is none to compare with: not a number, or infinite.
     """
     start = time.perf_counter()
     _check_options(epochs, batch_size, validation_fraction, patience)
@@ -81,14 +90,14 @@ def fit(
     history: list[FitRecord] = []
 
     def record(epoch: int, params: Params, train_log_likelihood: float) -> float:
-        held_out_log_likelihood = float(
-            log_prob_chunked(estimator, params, held_out).mean(dtype=np.float64)
-        )
+        log_density = log_prob_chunked(estimator, params, held_out)
+        held_out_log_likelihood = robust_mean(log_density)
         history.append(
             {
                 "epoch": epoch,
                 "train_log_likelihood": train_log_likelihood,
                 "held_out_log_likelihood": held_out_log_likelihood,
+                "held_out_mean": float(log_density.mean(dtype=np.float64)),
                 "seconds": time.perf_counter() - start,
             }
         )
@@ -101,6 +110,11 @@ def fit(
     best_likelihood = record(0, params, float(initial.mean(dtype=np.float64)))
     if not estimator.trainable:
         return params, history
+    if math.isnan(best_likelihood) or best_likelihood == math.inf:
+        raise FloatingPointError(
+            f"the initial density's held-out log likelihood is {best_likelihood}, which no epoch "
+            "would better"
+        )
 
     batch_size = min(batch_size, train.shape[0])
     steps = train.shape[0] // batch_size
@@ -130,7 +144,32 @@ def fit(
             best_likelihood = held_out_log_likelihood
         elif epoch - best_epoch >= patience:
             break
+    changed = any(record["held_out_log_likelihood"] != best_likelihood for record in history)
+    if best_epoch == 0 and changed:
+        warnings.warn(
+            f"the density is the untrained one: none of {len(history) - 1} epochs made the "
+            f"held-out states more likely than {best_likelihood:.4g} nats on average; give more "
+            "epochs, more states or a lower learning rate",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return best_params, history
+
+
+def chosen(history: list[FitRecord]) -> FitRecord:
+    """The record of the epoch whose parameters `fit` returned."""
+    return max(history, key=lambda record: record["held_out_log_likelihood"])
+
+
+def robust_mean(values: np.ndarray) -> float:
+    """Mean of [n] in which a twentieth at either end count as no farther out than the others.
+
+    That is a winsorised mean (Tukey 1962): one value of any size, an infinite one too, moves it by
+    no more than the range of the others over n.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    cut = min(math.ceil(_TAIL * (len(ordered) - 1)), (len(ordered) - 1) // 2)
+    return float(np.clip(ordered, ordered[cut], ordered[len(ordered) - 1 - cut]).mean())
 
 
 def log_prob_chunked(

@@ -164,9 +164,11 @@ def _fit(
             note=f"held-out log likelihood {record['held_out_log_likelihood']:.3f}",
         ),
     )
+    best = density.chosen(history)
     card = {
         "estimator": settings.name,
         "fitted_states": len(fitted),
-        "held_out_log_likelihood": max(r["held_out_log_likelihood"] for r in history),
+        "held_out_log_likelihood": best["held_out_mean"],
+        **({"epoch": best["epoch"]} if estimator.trainable else {}),
     }
     return np.asarray(density.log_prob_chunked(estimator, params, states)), card

@@ -8,7 +8,11 @@ import pytest
 from obd_jax import density
 from obd_jax.types import InvalidInputError
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
+pytestmark = [
+    pytest.mark.usefixtures("unoptimised"),
+    # Which so few steps may not improve.
+    pytest.mark.filterwarnings("ignore:the density is the untrained one"),
+]
 
 # Estimator, and how far its integral over the grid may be from 1: the grid's own error, and
 # for kNN what it has too much: k / (k - 1) on average, and tails that fall only as r^-D.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 from obd_jax import density
 from obd_jax.density.standardize import ColumnStatistics
@@ -52,7 +53,7 @@ def test_history_reports_held_out_likelihood_for_every_estimator(name):
     seen = []
     estimator = density.make(name)
     params, history = density.fit(
-        jax.random.key(0), estimator, states(), epochs=1, callback=seen.append
+        jax.random.key(0), estimator, states(), epochs=1, batch_size=50, callback=seen.append
     )
     assert seen == history
     assert len(history) == (2 if estimator.trainable else 1)
@@ -61,6 +62,7 @@ def test_history_reports_held_out_likelihood_for_every_estimator(name):
             "epoch",
             "train_log_likelihood",
             "held_out_log_likelihood",
+            "held_out_mean",
             "seconds",
         }
         assert all(np.isfinite(value) for value in record.values())
@@ -75,16 +77,89 @@ def test_held_out_likelihood_is_measured_on_states_not_trained_on():
 
 def test_the_best_parameters_are_kept_and_a_hopeless_fit_stops_early():
     # Gradient ascent on the loss: every epoch is worse than the one before.
-    params, history = density.fit(
-        jax.random.key(0),
-        location_model(),
-        states(),
-        epochs=50,
-        batch_size=100,
-        patience=3,
-        optimizer=optax.sgd(-0.01),
-    )
+    with pytest.warns(RuntimeWarning, match="the untrained one: none of 3 epochs"):
+        params, history = density.fit(
+            jax.random.key(0),
+            location_model(),
+            states(),
+            epochs=50,
+            batch_size=100,
+            patience=3,
+            optimizer=optax.sgd(-0.01),
+        )
     assert len(history) == 1 + 3
+    assert density.chosen(history) is history[0]
+    np.testing.assert_array_equal(params, 10.0)
+
+
+def test_outliers_among_the_held_out_states_do_not_choose_the_epoch():
+    clean, key, estimator = states(1000), jax.random.key(0), density.maf(2, (16,))
+    expected, before = density.fit(key, estimator, clean, epochs=3, batch_size=100)
+    # As `fit` shuffles them: the first tenth is held out, so that training is the same.
+    shuffler = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.split(key)[1])))
+    held_out = shuffler.permutation(len(clean))[:100]
+    for size, outliers in [(-20.0, 1), (1e6, 4), (1e15, 4)]:
+        observations = clean.copy()
+        observations[held_out[:outliers], 0] += size * clean[:, 0].std()
+        params, history = density.fit(key, estimator, observations, epochs=3, batch_size=100)
+        assert density.chosen(history)["epoch"] == density.chosen(before)["epoch"] > 0
+        jax.tree.map(np.testing.assert_array_equal, params, expected)
+
+
+def test_the_robust_mean_is_the_winsorised_one():
+    values = np.random.default_rng(0).normal(-5, 9, 201)
+    expected = np.asarray(scipy.stats.mstats.winsorize(values, (0.05, 0.05))).mean()
+    assert density.robust_mean(values) == pytest.approx(expected)
+    assert density.robust_mean(values[::-1]) == density.robust_mean(values)
+    extremes = np.concatenate([values, [-np.inf, -np.inf, np.inf, 1e300]])
+    assert density.robust_mean(extremes) == pytest.approx(values.mean(), abs=0.5)
+    assert np.isnan(density.robust_mean(np.append(values, np.nan)))
+    assert density.robust_mean([2.0]) == 2.0
+    assert density.robust_mean([2.0, 4.0]) == 3.0
+    assert density.robust_mean([2.0, 4.0, 1e9]) == 4.0
+
+
+def test_a_fit_that_nothing_can_be_learnt_from_is_no_matter_of_concern():
+    density.fit(jax.random.key(0), density.maf(1, (4,)), np.ones((40, 2), "f4"), epochs=2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_initial_likelihood_that_nothing_compares_with_is_refused(value):
+    model = location_model()
+
+    def log_prob(params, observations):
+        untrained = jnp.all(params == 10.0)
+        # Only where it is evaluated: the loss of training is finite.
+        bad = untrained & (observations.shape[0] != 100)
+        return jnp.where(bad, value, model.log_prob(params, observations))
+
+    with pytest.raises(FloatingPointError, match=f"initial density's held-out .* is {value}"):
+        density.fit(
+            jax.random.key(0),
+            DensityEstimator(model.init, log_prob, trainable=True),
+            states(),
+            epochs=3,
+            batch_size=100,
+        )
+
+
+def test_a_likelihood_that_is_lost_on_the_way_leaves_the_best_epoch():
+    model = location_model()
+
+    def log_prob(params, observations):
+        far = jnp.all(params < 9.0) & (observations.shape[0] != 100)
+        return jnp.where(far, jnp.nan, model.log_prob(params, observations))
+
+    with pytest.warns(RuntimeWarning, match="the untrained one"):
+        params, history = density.fit(
+            jax.random.key(0),
+            DensityEstimator(model.init, log_prob, trainable=True),
+            states(),
+            epochs=3,
+            batch_size=100,
+            optimizer=optax.sgd(0.5),
+        )
+    assert density.chosen(history) is history[0]
     np.testing.assert_array_equal(params, 10.0)
 
 

@@ -61,6 +61,7 @@ def test_one_block_has_a_triangular_jacobian_and_two_have_not():
             assert bool(jnp.all(jnp.triu(jacobian, 1) == 0)) is triangular
 
 
+@pytest.mark.filterwarnings("ignore:the density is the untrained one")
 def test_constant_columns_are_passed_through():
     observations = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
     observations[:, 1] = 4.0  # in the middle, where reversal leaves it
