@@ -10,7 +10,7 @@ from protocol import CLONE_STEPS, EPISODES, SDR_LAST_STEP, SELECTED
 
 from obd_jax import artefacts, distill, environments, evaluation, runs, selection, students
 from obd_jax.evaluation import FINAL_SEED
-from obd_jax.pipeline import Problem
+from obd_jax.pipeline import Distillation, Problem
 from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
 from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.scores import score, score_teacher
@@ -113,15 +113,26 @@ def distilled(
 
 def selected(cell: Cell, prepared: Prepared, cache: Cache, reporter: Reporter) -> SyntheticData:
     """N real pairs: at random, or the coreset."""
-    own, settings = prepared.own, cell.settings.distillation
-    pairs = settings.start.pairs
+    settings = cell.settings.distillation
     if cell.row == "random":
-        return distill.choose(prepared.keys["random_real"], distill.uniform, own, pairs)
+        pairs = settings.start.pairs
+        return distill.choose(prepared.keys["random_real"], distill.uniform, prepared.own, pairs)
+    return coreset(settings, prepared, cache, reporter)
+
+
+def coreset(
+    settings: Distillation, prepared: Prepared, cache: Cache, reporter: Reporter
+) -> SyntheticData:
+    """N real pairs by dual ranking.
+
+    Raises:
+        InvalidInputError: the teacher has no critic.
+    """
     if prepared.teacher.value is None:
         raise InvalidInputError("sdr ranks by q*, and the teacher has no critic")
     log_density, _ = log_densities(settings, prepared, reporter, cache)
     value = jax.jit(prepared.teacher.value)
-    data = prepared.data
+    data, own = prepared.data, prepared.own
     pieces = range(0, len(data), 100_000)
     values = [
         np.asarray(value(data.observations[i:j], data.actions[i:j]))
@@ -131,7 +142,7 @@ def selected(cell: Cell, prepared: Prepared, cache: Cache, reporter: Reporter) -
         data.episode_steps,
         np.concatenate(values),
         log_density,
-        pairs,
+        settings.start.pairs,
         last_step=SDR_LAST_STEP,
     )
     return SyntheticData(own.observations[rows], own.actions[rows])

@@ -1,0 +1,112 @@
+"""What learners have learned from sets: a summary in plain values, and a table of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Json = dict[str, Any]
+# Of each learner, on each set: its record, as of `judging.record_of`.
+Results = Mapping[str, Mapping[str, Json]]
+
+
+def row_of(record: Json, teacher: float | None) -> Json:
+    """A learner on a set: mean, worst seed and share of the teacher's mean return, and all returns.
+
+    Args:
+        record: with "returns" [K, E], or with "failed" or "skipped".
+        teacher: its mean return; None: it is not known.
+    """
+    if "returns" not in record:
+        return {name: record[name] for name in ("failed", "skipped") if name in record}
+    returns = np.array(record["returns"])
+    seeds, mean = returns.mean(axis=1), float(returns.mean())
+    return {
+        "mean": mean,
+        "worst_seed": float(seeds.min()),
+        "per_seed": seeds.tolist(),
+        "share_of_teacher": None if not teacher else mean / teacher,
+        "returns": record["returns"],
+        "seconds": record["seconds"],
+        "warnings": record.get("warnings", []),
+    }
+
+
+def summary_of(sets: Mapping[str, Json], teachers: Mapping[str, Json], results: Results) -> Json:
+    """The summary.
+
+    Args:
+        sets: what is known of each set, by label.
+        teachers: of each set: as a learner's record.
+        results: of the learners.
+    """
+    best = {label: row_of(record, None) for label, record in teachers.items()}
+    return {
+        "sets": dict(sets),
+        "teacher": best,
+        "learners": {
+            learner: {
+                label: row_of(record, best[label].get("mean")) for label, record in own.items()
+            }
+            for learner, own in results.items()
+        },
+    }
+
+
+def table_of(summary: Json) -> str:
+    """The summary as a Markdown table: mean of all episodes, and of each seed's where they differ.
+
+    The last rows: the mean of the learners that have a return on every set, the teacher, and that
+    mean as a share of the teacher's.
+    """
+    labels, learners = list(summary["sets"]), summary["learners"]
+    lines = [f"| learner | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
+    lines += [
+        f"| {name} | {' | '.join(_cell(own[label]) for label in labels)} |"
+        for name, own in learners.items()
+    ]
+    complete = [own for own in learners.values() if all("mean" in own[label] for label in labels)]
+    means = {
+        label: float(np.mean([own[label]["mean"] for own in complete])) if complete else None
+        for label in labels
+    }
+    best = {label: summary["teacher"][label].get("mean") for label in labels}
+    shares = {
+        label: means[label] / best[label] if best[label] and means[label] is not None else None
+        for label in labels
+    }
+    whole = f"mean of the {len(complete)} learners with a return on every set"
+    lines += [
+        _line(whole, (means[label] for label in labels), "{:.1f}"),
+        _line("teacher", (best[label] for label in labels), "{:.1f}"),
+        _line("share of the teacher", (shares[label] for label in labels), "{:.0%}"),
+    ]
+    notes = [
+        f"- {name}{where}: {what} {row[what]}"
+        for name, own in [*learners.items(), ("teacher", summary["teacher"])]
+        for where, row in _distinct({label: own[label] for label in labels}).items()
+        for what in ("skipped", "failed")
+        if what in row
+    ]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def _cell(row: Json) -> str:
+    if "mean" not in row:
+        return "fails" if "failed" in row else "skipped"
+    each = row["per_seed"]
+    shown = f" ({' '.join(f'{value:.0f}' for value in each)})" if len(each) > 1 else ""
+    return f"{row['mean']:.1f}{shown}"
+
+
+def _line(name: str, values: Any, form: str) -> str:
+    shown = ("-" if value is None else form.format(value) for value in values)
+    return f"| {name} | {' | '.join(shown)} |"
+
+
+def _distinct(rows: Mapping[str, Json]) -> dict[str, Json]:
+    """Rows with where they are from; if they are all the same, one of them from everywhere."""
+    values = list(rows.values())
+    if all(row == values[0] for row in values):
+        return {"": values[0]}
+    return {f" on {label}": row for label, row in rows.items()}
