@@ -105,6 +105,7 @@ def rescore(
     if not settings.path:
         raise OptionError("{path} is required: the distilled set to score")
     path = pathlib.Path(settings.path)
+    path = path / "distilled.npz" if path.is_dir() else path
     out = pathlib.Path(settings.out) if settings.out else None
     if out is not None:
         _refuse_unusable(out)

@@ -73,6 +73,14 @@ def test_an_older_card_leaves_the_precision_to_jax(software):
     assert MODULE.precision_of({"provenance": {"software": software}}) is None
 
 
+def test_a_run_folder_stands_for_the_set_in_it(of_kernel):
+    folder, _ = of_kernel
+    by_folder = rescore(RescoreSettings(str(folder), rollouts=RolloutSettings(1, 1)), None, SILENT)
+    by_file = rescored(folder, students=1, episodes=1)
+    assert by_folder["returns"] == by_file["returns"]
+    assert by_folder["provenance"] == by_file["provenance"]
+
+
 def test_the_card_alone_is_enough_to_act_as_the_kernel_student(of_kernel):
     folder, results = of_kernel
     again = rescored(folder)
