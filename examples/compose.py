@@ -52,7 +52,7 @@ def main(path: str) -> np.ndarray:
     student = students.mlp(2, hidden_sizes=(32, 32), steps=20, optimizer=optax.sgd(0.3))
     distiller = distill.distiller(student, optax.lion(0.01), huber, distill.clipped())
 
-    def one_seed(key):
+    def one_seed(key, targets):
         initial_key, state_key, batch_key = jax.random.split(key, 3)
 
         def step(state, key):
@@ -63,7 +63,9 @@ def main(path: str) -> np.ndarray:
         keys = jax.random.split(batch_key, STEPS)
         return jax.lax.scan(step, distiller.init(state_key, start), keys)[1]
 
-    losses = np.asarray(jax.jit(jax.vmap(one_seed))(jax.random.split(jax.random.key(1), SEEDS)))
+    keys = jax.random.split(jax.random.key(1), SEEDS)
+    # The data are an argument: what a program captures is compiled into it.
+    losses = np.asarray(jax.jit(jax.vmap(one_seed, in_axes=(0, None)))(keys, targets))
     figure, axes = plt.subplots(layout="constrained")
     axes.semilogy(losses.T)
     axes.set(xlabel="outer step", ylabel="objective of each seed")
@@ -73,4 +75,6 @@ def main(path: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/compose.py PICTURE.png")
     main(sys.argv[1])

@@ -4,6 +4,7 @@ python examples/one_call.py runs/mine
 """
 
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 import obd_jax
 
 
-def behaviour(generator: np.random.Generator, steps: int) -> dict[str, np.ndarray]:
+def behaviour(generator: np.random.Generator, steps: int) -> dict[str, Any]:
     """Random walks of a damped point that noisy feedback draws to the origin, 200 steps each."""
     states, actions = np.zeros((steps, 3), np.float32), np.zeros((steps, 2), np.float32)
     state = generator.normal(size=3)
@@ -49,4 +50,6 @@ def main(folder: str) -> obd_jax.Result:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/one_call.py FOLDER")
     main(sys.argv[1])

@@ -1,5 +1,6 @@
 """The locomotion tasks of D4RL: how to make them and how their returns are scored."""
 
+import difflib
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -128,6 +129,17 @@ def get(name: str) -> EnvironmentSpec:
     return known[name]
 
 
+def same_task(first: str, second: str) -> bool:
+    """Whether two names or ids are of one task, whatever its version: `hopper` and `Hopper-v2`."""
+    return _base(first) == _base(second)
+
+
+def _base(name: str) -> str:
+    """`hopper` of `Hopper-v4`."""
+    base, _, version = name.rpartition("-v")
+    return (base if version.isdigit() and base else name).lower()
+
+
 def simulated_by(environment: EnvironmentSpec, simulator: str) -> EnvironmentSpec:
     """The task, simulated by one of SIMULATORS.
 
@@ -178,17 +190,23 @@ def make(environment: EnvironmentSpec) -> "gymnasium.Env":
     Raises:
         InvalidInputError: Gymnasium does not have it.
     """
-    if environment.gymnasium_id is None:
+    name = environment.gymnasium_id
+    if name is None:
         raise InvalidInputError(f"{environment.name} is no task of Gymnasium")
     import gymnasium  # Here, so that data and distillation do without a simulator.
     import mujoco
 
+    if name not in gymnasium.registry:
+        close = difflib.get_close_matches(name, gymnasium.registry, 3, 0.8)
+        alike = f"; there are {', '.join(close)}" if close else ""
+        raise InvalidInputError(
+            f"Gymnasium has no task {name!r}{alike}; import the package that registers it first"
+        )
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(_pass_on)
     try:
         # By specification rather than by name: no advice to move to v5, whose physics differ.
-        specification = gymnasium.registry[environment.gymnasium_id]
-        return gymnasium.make(specification, **environment.make_kwargs)
+        return gymnasium.make(gymnasium.registry[name], **environment.make_kwargs)
     finally:
         mujoco.set_mju_user_warning(before)
 

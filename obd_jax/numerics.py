@@ -40,9 +40,21 @@ def arccos(cosine: Array) -> Array:
     return jnp.where(cosine < 0.0, jnp.pi - acute, acute)
 
 
+@jax.custom_jvp
 def presquash(actions: Array) -> Array:
-    """What tanh turns into these actions; those beyond 0.999 are treated as 0.999."""
+    """What tanh turns into these actions; those beyond 0.999 are treated as 0.999.
+
+    Their derivative too is that at 0.999, towards the inside. By their own, which is zero, a
+    synthetic action out there would never move again.
+    """
     return jnp.arctanh(jnp.clip(actions, -SATURATION, SATURATION))
+
+
+@presquash.defjvp
+def _presquash_jvp(primals, tangents):
+    (actions,), (tangent,) = primals, tangents
+    inside = jnp.clip(actions, -SATURATION, SATURATION)
+    return jax.jvp(jnp.arctanh, (inside,), (tangent,))
 
 
 def squared_distances(x: Array, y: Array) -> Array:

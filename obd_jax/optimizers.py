@@ -5,30 +5,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from obd_jax.types import InvalidInputError
 
+# A number; may be traced.
+Rate = Any
 
-def _sgd(learning_rate: float, momentum: float) -> optax.GradientTransformation:
-    return optax.sgd(learning_rate, momentum=momentum or None)
+
+def _sgd(learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
+    without = not isinstance(momentum, Tracer) and momentum == 0.0
+    return optax.sgd(learning_rate, momentum=None if without else momentum)
 
 
-def _nesterov(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+def _nesterov(learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
     return optax.sgd(learning_rate, momentum=momentum, nesterov=True)
 
 
-def _adam(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+def _adam(learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
     # Inside the root, epsilon keeps the meta-gradient finite where a gradient is zero. It must be
     # far below squared gradients: those of a synthetic set are 1e-9 and less for each number.
     return optax.adam(learning_rate, b1=momentum, eps_root=1e-16)
 
 
-def _adamw(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+def _adamw(learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
     # The decay of PyTorch's AdamW.
     return optax.adamw(learning_rate, b1=momentum, eps_root=1e-16, weight_decay=0.01)
 
 
-def _detached_adam(learning_rate: float, momentum: float) -> optax.GradientTransformation:
+def _detached_adam(learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
     return optax.chain(
         _scale_by_detached_adam(momentum), optax.scale_by_learning_rate(learning_rate)
     )
@@ -61,13 +66,13 @@ _MAKERS = {
 OPTIMIZERS = tuple(_MAKERS)
 
 
-def make(name: str, learning_rate: float, momentum: float) -> optax.GradientTransformation:
+def make(name: str, learning_rate: Rate, momentum: Rate) -> optax.GradientTransformation:
     """Optimiser by name.
 
     Args:
         name: one of `OPTIMIZERS`.
-        learning_rate: positive.
-        momentum: in [0, 1); decay of the first moment, for Adam too.
+        learning_rate: positive; may be traced, then it is not checked.
+        momentum: in [0, 1); decay of the first moment, for Adam too; may be traced.
 
     Returns:
         An optax transformation.
@@ -77,8 +82,8 @@ def make(name: str, learning_rate: float, momentum: float) -> optax.GradientTran
     """
     if name not in _MAKERS:
         raise InvalidInputError(f"unknown optimiser {name!r}; known: {', '.join(OPTIMIZERS)}")
-    if not learning_rate > 0.0:
+    if not isinstance(learning_rate, Tracer) and not learning_rate > 0.0:
         raise InvalidInputError(f"learning rate must be positive, got {learning_rate}")
-    if not 0.0 <= momentum < 1.0:
+    if not isinstance(momentum, Tracer) and not 0.0 <= momentum < 1.0:
         raise InvalidInputError(f"momentum must be in [0, 1), got {momentum}")
     return _MAKERS[name](learning_rate, momentum)

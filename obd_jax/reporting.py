@@ -6,6 +6,7 @@ Drivers take a `Reporter`; nothing below them prints or logs.
 import contextlib
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,11 @@ class Reporter(NamedTuple):
 def note(message: str) -> None:
     """One line on stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """One line as a warning of Python's, for what is suspicious where nobody takes notes."""
+    warnings.warn(message, stacklevel=3)
 
 
 class Progress:

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from obd_jax import environments, toy
+from obd_jax import environments, evaluation, toy
 from obd_jax.environments import normalized_score, parse_dataset
 from obd_jax.types import InvalidInputError
 
@@ -38,6 +38,21 @@ def test_gymnasium_tasks_have_the_sizes_of_the_data(name, observation_size, acti
     assert made.observation_space.shape == (observation_size,)
     assert made.action_space.shape == (action_size,)
     made.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Hoper-v4", r"no task 'Hoper-v4'; there are Hopper-v4, .* import"),
+        ("Mine", "'Mine'; import"),
+    ],
+)
+def test_a_task_that_nothing_has_registered_is_refused(name, words):
+    spec = environments.get("hopper")._replace(name="mine", gymnasium_id=name)
+    with pytest.raises(InvalidInputError, match=words):
+        environments.make(spec)
+    with pytest.raises(InvalidInputError, match=words):
+        evaluation.check_environment(spec, 11, 3)
 
 
 @pytest.mark.parametrize("name", ["walker2d-medium-expert", "walker2d-medium-expert-v2"])

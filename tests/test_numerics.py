@@ -36,6 +36,19 @@ def test_presquash_undoes_tanh_and_accepts_any_action():
     np.testing.assert_allclose(jnp.tanh(beyond), [-0.999, -0.999, 0.999, 0.999], rtol=1e-6)
 
 
+def test_the_slope_of_presquash_beyond_saturation_is_that_at_it():
+    actions = jnp.array([-5.0, -0.9995, -0.9, 0.0, 0.998, 1.0])
+    expected = 1 / (1 - np.minimum(np.abs(actions), numerics.SATURATION).astype(float) ** 2)
+    slope = jax.vmap(jax.grad(numerics.presquash))(actions)
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
+    _, forward = jax.jvp(numerics.presquash, (actions,), (jnp.ones(6),))
+    np.testing.assert_allclose(forward, slope, rtol=1e-6)
+    inner = actions[2:5]
+    np.testing.assert_array_equal(slope[2:5], jax.vmap(jax.grad(jnp.arctanh))(inner))
+    second = jax.vmap(jax.jacfwd(jax.grad(numerics.presquash)))(inner)
+    np.testing.assert_allclose(second, 2 * inner / (1 - inner**2) ** 2, rtol=1e-3)
+
+
 def test_squared_distances_are_scipys_and_never_negative():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, 5)), rng.normal(size=(30, 5))

@@ -128,8 +128,8 @@ def coreset(
     Raises:
         InvalidInputError: the teacher has no critic.
     """
-    if prepared.teacher.value is None:
-        raise InvalidInputError("sdr ranks by q*, and the teacher has no critic")
+    if prepared.teacher is None or prepared.teacher.value is None:
+        raise InvalidInputError("sdr ranks by q*: a teacher with a critic is needed")
     log_density, _ = log_densities(settings, prepared, reporter, cache)
     value = jax.jit(prepared.teacher.value)
     data, own = prepared.data, prepared.own

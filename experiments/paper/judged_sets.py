@@ -156,6 +156,7 @@ def _make_references(
 def _relabelled(prepared: Prepared, pairs: int) -> SyntheticData:
     """Random states, those of the row "random" of the papers' table, with the teacher's actions."""
     rows = distill.uniform(prepared.keys["random_real"], prepared.own, pairs)
+    assert prepared.teacher is not None
     actions = prepared.teacher.act(prepared.data.observations[np.asarray(rows)])
     return SyntheticData(prepared.own.observations[rows], jax.numpy.asarray(actions))
 

@@ -83,9 +83,11 @@ def distil_seeds(siblings: list[Cell], problem: Problem, cache: Cache, reporter:
                 make_objective(distillation, member, clock, cache),
                 clock,
                 reporter,
-                cache=cache,
+                folder,
+                cache,
+                f"density-{seed}",
             )
-            for member, clock in zip(members, clocks, strict=True)
+            for member, clock, seed in zip(members, clocks, seeds, strict=True)
         ]
         devices = jax.devices()
         mesh = distill.device_mesh(devices[: devices_for(len(seeds), len(devices))])

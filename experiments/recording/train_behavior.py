@@ -74,6 +74,14 @@ def save_checkpoint(path: pathlib.Path, state: SACState, replay: Replay) -> None
     temporary.replace(path)
 
 
+def steps_of(path: pathlib.Path) -> int:
+    """Steps of the checkpoint, 0 if there is none."""
+    if not path.exists():
+        return 0
+    with np.load(path) as file:
+        return len(file["rewards"])
+
+
 def load_checkpoint(path: pathlib.Path, state: SACState, replay: Replay) -> SACState:
     """Fill the replay buffer and return the state, shaped like the one given."""
     leaves, structure = jax.tree.flatten(state)
@@ -104,6 +112,9 @@ def train(config: Config) -> pathlib.Path:
     (observation_size,), (action_size,) = env.observation_space.shape, env.action_space.shape
 
     folder = pathlib.Path(config.out)
+    checkpoint = folder / "checkpoint.npz"
+    if (done := steps_of(checkpoint)) > config.steps:
+        raise OptionError(f"{{steps}} is {config.steps}, and {checkpoint} has {done} already")
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("out", "steps")}
     runs.check_same(folder, "config.json", settings)
@@ -113,7 +124,6 @@ def train(config: Config) -> pathlib.Path:
     update = jax.jit(lambda state, batches: jax.lax.scan(algorithm.update, state, batches))
     replay = Replay(config.steps + BLOCK, observation_size, action_size)
     state = algorithm.init(jax.random.key(config.seed))
-    checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, state, replay)
         note(f"resumes from {checkpoint}, {replay.size} steps")

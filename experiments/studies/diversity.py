@@ -106,7 +106,7 @@ def objective_of(
 def states_of_teacher(prepared: Prepared, cache: Cache) -> np.ndarray:
     """States [STATES, D] of the teacher's episodes."""
     if "visited" not in cache:
-        assert prepared.environment is not None
+        assert prepared.environment is not None and prepared.teacher is not None
         act = jax.jit(prepared.teacher.act)
         episodes = recorded.roll_out(
             lambda _, states: np.asarray(act(states)), prepared.environment, STATES, CURVE_SEED
@@ -124,6 +124,7 @@ def measure(
     def act(states):
         return prepared.student.act(params, states)
 
+    assert prepared.teacher is not None
     errors = analysis.state_errors(
         prepared.keys["noise"],
         act,

@@ -132,7 +132,7 @@ def fresh_loss(prepared: Prepared, objective: Objective, synthetic: SyntheticDat
     student = prepared.student
 
     @jax.jit
-    def loss(keys):
+    def loss(keys, synthetic, batch):
         def one(key):
             return distill.weighted_squared_error(
                 student.act(student.fit(key, synthetic), batch.observations), batch
@@ -140,7 +140,7 @@ def fresh_loss(prepared: Prepared, objective: Objective, synthetic: SyntheticDat
 
         return jnp.mean(jax.lax.map(one, keys))
 
-    return float(loss(jax.random.split(key, STUDENTS)))
+    return float(loss(jax.random.split(key, STUDENTS), synthetic, batch))
 
 
 @in_its_precision

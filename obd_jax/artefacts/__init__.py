@@ -1,7 +1,7 @@
 """What a run leaves behind: the distilled set, provenance, a picture, metrics elsewhere."""
 
 from obd_jax.artefacts.curve import draw_curve
-from obd_jax.artefacts.distilled import DistilledSet, load, save
+from obd_jax.artefacts.distilled import DistilledSet, file_of, load, save
 from obd_jax.artefacts.provenance import provenance, software
 from obd_jax.artefacts.writers import WRITERS, check_writers
 
@@ -10,6 +10,7 @@ __all__ = [
     "DistilledSet",
     "check_writers",
     "draw_curve",
+    "file_of",
     "load",
     "provenance",
     "save",

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-_REFERENCES = {"teacher": "C2", "data": "C1", "random_real": "C7"}
+_COLORS = {"teacher": "C2", "data": "C1", "random_real": "C7", "final score": "C0"}
 
 
 def draw_curve(
@@ -14,8 +14,9 @@ def draw_curve(
     returns: Sequence[dict[str, Any]],
     references: dict[str, float],
     unit: str,
+    label: str = "synthetic",
 ) -> None:
-    """Draw loss and return against outer steps and against wall-clock.
+    """Draw loss and return against outer steps, with minutes of distillation on top.
 
     Args:
         path: of the PNG file.
@@ -23,31 +24,46 @@ def draw_curve(
         losses: records with "step", "seconds" and "loss".
         returns: records with "step", "seconds", "return", "low" and "high" (the range of
             students' means).
-        references: mean return of each reference row, drawn as lines.
+        references: mean return of each reference row, and the final score, drawn as lines.
         unit: what the returns are.
+        label: of the returns along distillation.
     """
     # They take a while, and most commands draw nothing.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(8, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2, sharey="row", sharex="col")
-    scales = (("step", 1.0, "outer steps"), ("seconds", 60.0, "distillation, minutes"))
-    for column, (axis, scale, label) in enumerate(scales):
-        top, bottom = axes[0, column], axes[1, column]
-        top.plot([r[axis] / scale for r in losses], [r["loss"] for r in losses], lw=0.8)
-        top.set_yscale("log")
-        at = [r[axis] / scale for r in returns]
-        bottom.fill_between(
-            at, [r["low"] for r in returns], [r["high"] for r in returns], alpha=0.2, lw=0
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    top.plot([r["step"] for r in losses], [r["loss"] for r in losses], lw=0.8, color="C0")
+    top.set_yscale("log")
+    for axis in (top.yaxis.set_major_formatter, top.yaxis.set_minor_formatter):
+        axis(StrMethodFormatter("{x:.3g}"))
+    top.set_ylabel("loss")
+    if losses and losses[-1]["seconds"] > 0:
+        pace = losses[-1]["seconds"] / 60.0 / losses[-1]["step"]
+        minutes = top.secondary_xaxis("top", functions=(lambda x: x * pace, lambda x: x / pace))
+        minutes.set_xlabel("minutes of distillation")
+    steps = [r["step"] for r in returns]
+    bottom.fill_between(
+        steps, [r["low"] for r in returns], [r["high"] for r in returns], alpha=0.2, lw=0
+    )
+    bottom.plot(steps, [r["return"] for r in returns], "o-", label=label)
+    for name, value in references.items():
+        bottom.axhline(value, color=_COLORS[name], ls="--", lw=1)
+        bottom.annotate(
+            f" {name} {value:.1f}",
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            color=_COLORS[name],
+            va="center",
+            fontsize="small",
         )
-        bottom.plot(at, [r["return"] for r in returns], "o-", label="synthetic")
-        for name, value in references.items():
-            bottom.axhline(value, color=_REFERENCES[name], ls="--", label=f"{name} {value:.1f}")
-        bottom.set_xlabel(label)
-    axes[0, 0].set_ylabel("objective")
-    axes[1, 0].set_ylabel(f"{unit}, range of students")
-    axes[1, 0].legend(fontsize="small")
-    figure.suptitle(title)
+    bottom.set_xlabel("outer steps")
+    bottom.set_ylabel(unit)
+    if returns:
+        bottom.legend(fontsize="small")
+    # A file's name may hold $, or bytes that are no UTF-8.
+    figure.suptitle(title.encode(errors="replace").decode(), parse_math=False)
     figure.savefig(path, dpi=120)

@@ -16,7 +16,10 @@ from obd_jax.evaluation import trained_policy
 from obd_jax.students import Recipe, from_card
 from obd_jax.types import InvalidInputError, Key, Normalizer, SyntheticData
 
-_ARRAYS = ("observations", "actions", "observation_mean", "observation_std")
+_ARRAYS = ("observations", "actions", "observation_mean", "observation_scale")
+
+# Of the scale in sets of before, and still written for their readers.
+_OLD_SCALE = "observation_std"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +65,10 @@ def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
     """Write `distilled.npz` and `card.json` into `folder`; returns the path of the first.
 
     The archive holds observations [N, D] (raw units), normalized_observations [N, D],
-    actions [N, A], observation_mean [D], observation_std [D] (what observations are divided
-    by, epsilon included) and the card as JSON text.
+    actions [N, A], observation_mean [D], observation_scale [D] and the card as JSON text. The
+    scale is what observations are divided by once the mean is taken off: the deviation plus 1e-3
+    where a column varies (`data.normalizer`). It is there as observation_std too, its name in
+    older sets.
     """
     folder = pathlib.Path(folder)
     synthetic, normalizer = distilled.synthetic, distilled.normalizer
@@ -76,11 +81,26 @@ def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
         normalized_observations=np.asarray(synthetic.observations),
         actions=np.asarray(synthetic.actions),
         observation_mean=np.asarray(normalizer.mean),
+        observation_scale=np.asarray(normalizer.scale),
         observation_std=np.asarray(normalizer.scale),
         card=np.array(card),
     )
     temporary.replace(path)
     (folder / "card.json").write_text(card + "\n")
+    return path
+
+
+def file_of(path: str | os.PathLike) -> pathlib.Path:
+    """The file of a distilled set: `distilled.npz`, or that of the run folder that holds it.
+
+    Raises:
+        InvalidInputError: no such file.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir():
+        path = path / "distilled.npz"
+    if not path.is_file():
+        raise InvalidInputError(f"no distilled set at {path}")
     return path
 
 
@@ -90,22 +110,20 @@ def load(path: str | os.PathLike) -> DistilledSet:
     Raises:
         InvalidInputError: no such file, not a distilled set, or arrays that do not fit.
     """
-    path = pathlib.Path(path).expanduser()
-    if path.is_dir():
-        path = path / "distilled.npz"
-    if not path.is_file():
-        raise InvalidInputError(f"no distilled set at {path}")
+    path = file_of(path)
     try:
         # Opened here, because numpy leaves a file that is no archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{path} is not a distilled set: {error}") from error
+    if "observation_scale" not in arrays and _OLD_SCALE in arrays:
+        arrays["observation_scale"] = arrays[_OLD_SCALE]
     missing = [name for name in (*_ARRAYS, "card") if name not in arrays]
     if missing:
         raise InvalidInputError(f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays)}")
     numbers = {name: array for name, array in arrays.items() if name != "card"}
-    observations, actions, mean, std = (numbers[name] for name in _ARRAYS)
+    observations, actions, mean, scale = (numbers[name] for name in _ARRAYS)
     normalized = numbers.get("normalized_observations")
     if (
         observations.ndim != 2
@@ -113,7 +131,7 @@ def load(path: str | os.PathLike) -> DistilledSet:
         or len(observations) != len(actions)
         or observations.size * actions.size == 0
         or mean.shape != observations.shape[1:]
-        or std.shape != mean.shape
+        or scale.shape != mean.shape
         or (normalized is not None and normalized.shape != observations.shape)
     ):
         shapes = {name: array.shape for name, array in numbers.items()}
@@ -121,8 +139,10 @@ def load(path: str | os.PathLike) -> DistilledSet:
     for name, array in numbers.items():
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise InvalidInputError(f"{path} holds {name} that are not finite numbers")
-    if (std <= 0).any():
-        raise InvalidInputError(f"{path} holds an observation_std that is not positive")
+    if (scale <= 0).any():
+        raise InvalidInputError(f"{path} holds an observation_scale that is not positive")
+    if not np.array_equal(scale, numbers.get(_OLD_SCALE, scale)):
+        raise InvalidInputError(f"{path} holds an observation_scale and another {_OLD_SCALE}")
     try:
         card = json.loads(str(arrays["card"]))
     except ValueError as error:
@@ -130,9 +150,9 @@ def load(path: str | os.PathLike) -> DistilledSet:
     if not isinstance(card, dict):
         raise InvalidInputError(f"the card of {path} is not a JSON object")
     if normalized is None:
-        normalized = (observations - mean) / std
+        normalized = (observations - mean) / scale
     return DistilledSet(
         SyntheticData(jnp.asarray(normalized, jnp.float32), jnp.asarray(actions, jnp.float32)),
-        Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)),
+        Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32)),
         card,
     )

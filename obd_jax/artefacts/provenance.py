@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import os
 import platform
 from typing import Any
 
@@ -39,11 +40,19 @@ def provenance(
 
 
 def software() -> dict[str, Any]:
-    """Versions of what a result depends on, and the devices it ran on."""
+    """Versions of what a result depends on, and the devices and cores it ran on."""
     return {
         "obd_jax": obd_jax.__version__,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
         "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "devices": [device.device_kind for device in jax.devices()],
+        "cores": cores(),
     }
+
+
+def cores() -> int:
+    """Cores that this process may use, by which XLA splits its sums: another number rounds so."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -15,6 +15,7 @@ import pathlib
 import re
 import sys
 import traceback
+from typing import Any
 
 import jax
 import joblib
@@ -34,10 +35,40 @@ from obd_jax.types import InvalidInputError
 CONNECTION = re.compile(r"Gloo|NCCL|coordination|Connection|UNAVAILABLE|DEADLINE_EXCEEDED")
 
 
+def join() -> None:
+    """Join the other processes of the job, as its cluster or variables of the environment say.
+
+    Raises:
+        InvalidInputError: neither says what JAX needs to know.
+    """
+    numbers: list[Any] = []
+    for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        value = os.environ.get(name)
+        if value is not None and not value.isdecimal():
+            raise InvalidInputError(f"${name} must be a whole number, got {value!r}")
+        numbers.append(None if value is None else int(value))
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address is not None and not re.search(r":\d+$", address):
+        raise InvalidInputError(f"$JAX_COORDINATOR_ADDRESS must be host:port, got {address!r}")
+    try:
+        jax.distributed.initialize(address, *numbers)
+    except ValueError as error:  # Before any connection: nothing tells JAX where the others are.
+        raise OptionError(
+            "{distributed} finds no job to be part of: neither SLURM, Open MPI, Kubernetes nor a "
+            "TPU VM, whose variables would say so. By hand: give each process "
+            "$JAX_COORDINATOR_ADDRESS, host:port of the first, $JAX_NUM_PROCESSES and "
+            f"$JAX_PROCESS_ID, from 0 (docs/jobs.md has two on one machine). JAX says: {error}"
+        ) from error
+    except jax.errors.JaxRuntimeError as error:
+        note(str(error).splitlines()[0])
+        note("error: the first process of this job cannot be reached, or others did not come")
+        sys.exit(STOPPED)
+
+
 def main() -> None:
     """Run and print the summary."""
     if flags.FLAGS.distributed:
-        jax.distributed.initialize()
+        join()
     settings = run_settings()
     differ = settings_from_flags(MemberSettings)
     for name in ("seed", "temperature"):

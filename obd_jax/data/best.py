@@ -10,6 +10,9 @@ from obd_jax.types import InvalidInputError, OfflineData
 def best_episodes(data: OfflineData, least: float) -> OfflineData:
     """The episodes whose return is at least a share of the best episode's.
 
+    The share is of the way from 0 to the best return or, where no return is positive, from the
+    worst one to the best.
+
     Data of a policy that learned, or of several, hold states that a good policy does not visit;
     data of good policies keep all of theirs. A cruder rule, a fixed share of the states, is that
     of %BC (Chen et al. 2021, arXiv 2106.01345).
@@ -22,19 +25,19 @@ def best_episodes(data: OfflineData, least: float) -> OfflineData:
         Whole episodes, in the order of the data; `episode_returns` are those of their rows.
 
     Raises:
-        InvalidInputError: a share out of range, or no episode has a positive return.
+        InvalidInputError: a share out of range, or there are no rewards.
     """
     if not 0 <= least <= 1:
         raise InvalidInputError(f"share of the best return must be in [0, 1], got {least}")
+    if not data.rewards.any():
+        raise InvalidInputError(
+            f"{data.provenance.name}: no episodes are better than others, all rewards are 0"
+        )
     starts = data.episode_starts
     returns = np.add.reduceat(data.rewards.astype(np.float64), starts)
     best = returns.max()
-    if not best > 0:
-        raise InvalidInputError(
-            f"{data.provenance.name}: no share of the best episode's return can be taken, it is "
-            f"{best:.4g}"
-        )
-    good = returns >= least * best
+    zero = 0.0 if best > 0 else returns.min()
+    good = returns >= zero + least * (best - zero)
     lengths = np.diff(starts, append=len(data))
     rows = np.repeat(good, lengths)
     return dataclasses.replace(

@@ -5,10 +5,13 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import filelock
 
 from obd_jax.types import InvalidInputError
+
+Contents = TypeVar("Contents")
 
 
 def default_cache() -> pathlib.Path:
@@ -20,39 +23,40 @@ def default_cache() -> pathlib.Path:
 
 
 def cached(
-    path: pathlib.Path, make: Callable[[pathlib.Path], None], note: Callable[[str], None]
-) -> str:
-    """Make a file unless it is there and sound; one process makes it while others wait.
+    path: pathlib.Path,
+    make: Callable[[pathlib.Path], None],
+    read: Callable[[pathlib.Path], Contents],
+    note: Callable[[str], None],
+) -> Contents:
+    """What a file holds, which is made unless it is there and sound.
+
+    One process makes it while others wait.
 
     Args:
-        path: of the file; its hash is kept beside it, in `<name>.sha256`.
+        path: of the file.
         make: writes the file at the path it is given.
+        read: path -> what it holds; refuses, by `InvalidInputError`, a file that is damaged.
         note: is told in a line why something takes time.
-
-    Returns:
-        SHA-256 of the file's bytes.
 
     Raises:
         InvalidInputError: the folder cannot be written, or the disk is full.
     """
-    sidecar = path.with_name(f"{path.name}.sha256")
     with locked(path, note):
         if path.exists():
-            found = sha256(path)
-            if sidecar.exists() and sidecar.read_text().strip() == found:
-                return found
-            note(f"{path} is damaged and made anew")
+            try:
+                return read(path)
+            except InvalidInputError as error:
+                note(f"{error}; it is damaged and made again")
         temporary = path.with_name(f".{path.name}.part")
         try:
             make(temporary)
-            made = sha256(temporary)
-            sidecar.write_text(made + "\n")
+            found = read(temporary)
             temporary.replace(path)
         except OSError as error:
             raise InvalidInputError(f"{path} cannot be written: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
-    return made
+    return found
 
 
 @contextlib.contextmanager

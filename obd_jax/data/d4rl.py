@@ -5,9 +5,10 @@ import pathlib
 from collections.abc import Callable
 
 from obd_jax import environments
-from obd_jax.data.cache import locked
+from obd_jax.data.cache import locked, sha256
 from obd_jax.data.download import download
-from obd_jax.data.files import load_hdf5, read_hdf5
+from obd_jax.data.hdf5 import read_hdf5
+from obd_jax.data.transitions import q_learning_data
 from obd_jax.types import OfflineData, Provenance
 
 _URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
@@ -44,7 +45,11 @@ def load_d4rl(
     note: Callable[[str], None],
     progress: Callable[[str], Callable[[int, int], None]],
 ) -> OfflineData:
-    """D4RL's own data, downloaded unless the file is there.
+    """D4RL's own data by D4RL's own rule, downloaded unless the file is there.
+
+    The rule is that of `d4rl.qlearning_dataset` (Fu et al. 2020, arXiv 2004.07219): the next
+    observation is the following row, rows with a timeout are dropped, the last row is lost, and
+    `next_observations` in the file is ignored.
 
     Args:
         name: like `walker2d-medium-expert`.
@@ -62,12 +67,7 @@ def load_d4rl(
                 url = url_of(name)
                 note(f"downloading {url} to {path}")
                 download(url, path, check=read_hdf5, progress=progress(f"{path.name}, bytes"))
-    loaded = load_hdf5(path)
     environment, _ = environments.parse_dataset(name)
     recorded_in = (environment.gymnasium_id or "").replace("-v4", "-v2")
-    return OfflineData(
-        **{
-            **vars(loaded),
-            "provenance": Provenance("d4rl", str(path), loaded.provenance.sha256, recorded_in),
-        }
-    )
+    fields = read_hdf5(path).fields
+    return q_learning_data(fields, Provenance("d4rl", str(path), sha256(path), recorded_in))

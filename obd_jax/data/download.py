@@ -30,7 +30,9 @@ def download(
     """Fetch a file, going on where a broken connection, or an earlier call, left off.
 
     What has arrived is kept beside the file, in `.<name>.part`, and is resumed only if the server
-    says that the file is still the same. Proxies are taken from `http_proxy` and `https_proxy`.
+    says that the file is still the same. Its length is verified where the server says it, and its
+    content by `check`; no hash is known to compare with, and http protects nothing on the way.
+    Proxies are taken from `http_proxy` and `https_proxy`.
 
     Args:
         url: http or https.
@@ -46,12 +48,16 @@ def download(
             message names the address; nothing is left at `path`.
     """
     part = path.with_name(f".{path.name}.part")
-    failures, most = 0, _size(part)
+    failures, most, version = 0, _size(part), _version(part)
     while True:
         try:
             _receive(url, part, progress, timeout)
             break
         except _InterruptedError as error:
+            begun = _version(part)
+            if begun is not None and begun != version:
+                most = most if version is None else 0  # Another file has begun.
+                version = begun
             failures = 1 if _size(part) > most else failures + 1
             most = max(most, _size(part))
             if failures >= attempts:
@@ -86,7 +92,9 @@ def _receive(url, part, progress, timeout):
         response = urllib.request.build_opener().open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # The part is longer than the file: it is of another one.
+        if error.code == 416:  # Nothing is left to send: all is there, or the file is another one.
+            if error.headers.get("Content-Range", "") == f"bytes */{have}":
+                return
             _discard(part)
             raise _InterruptedError("the file has changed on the server") from error
         if error.code >= 500:
@@ -130,6 +138,11 @@ def _receive(url, part, progress, timeout):
 
 def _size(part):
     return part.stat().st_size if part.exists() else 0
+
+
+def _version(part):
+    """The server's mark of what has arrived; None without one."""
+    return _validator(part).read_text() if _validator(part).exists() else None
 
 
 def _validator(part):

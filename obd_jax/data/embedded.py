@@ -1,8 +1,12 @@
 """Data sets in the manner of D4RL, recorded here from policies that come with the package."""
 
+import functools
 import hashlib
 import json
+import os
 import pathlib
+import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -10,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from obd_jax import environments, recorded
-from obd_jax.data.arrays import q_learning_data
 from obd_jax.data.cache import cached
-from obd_jax.data.files import read_hdf5, write_hdf5
+from obd_jax.data.hdf5 import read_hdf5, write_hdf5
+from obd_jax.data.transitions import Fields, q_learning_data, sha256_of
 from obd_jax.recorded.rollouts import LANES
 from obd_jax.recorded.shipped import fingerprint
 from obd_jax.types import InvalidInputError, OfflineData, Provenance
@@ -28,7 +32,10 @@ _ROWS = {
 _REPLAY_ROWS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}
 
 # To be raised when rows are recorded or arranged in another way.
-_FORMAT = 1
+_FORMAT = 2
+
+# Attribute of a recording: the hash of its arrays.
+_HASH = "sha256 of the arrays"
 
 # Rows that one process records at a time: eight whole episodes on each lane.
 _SHARD = 8 * LANES * environments.MAX_EPISODE_STEPS
@@ -135,7 +142,7 @@ def load_embedded(
         ],
     }
     text = json.dumps(card)
-    versions = {package: version(package) for package in ("gymnasium", "mujoco", "numpy")}
+    versions = {package: version(package) for package in ("gymnasium", "mujoco")}
     # Other policies, another way of recording them, or another simulator make another file.
     identity = hashlib.sha256(json.dumps([_FORMAT, versions, text]).encode()).hexdigest()[:8]
     path = cache / "embedded" / f"{name}-{rows}-{seed}-{identity}.hdf5"
@@ -143,16 +150,35 @@ def load_embedded(
     def make(temporary: pathlib.Path) -> None:
         note(f"recording {rows:,} transitions of {name}, kept as {path}")
         fields = _record(environment.name, parts, seed, progress(f"record {name}, rows"))
-        write_hdf5(temporary, fields, {"card": text, **versions})
+        attributes = {"card": text, **versions, "numpy": version("numpy")}
+        write_hdf5(temporary, fields, {**attributes, _HASH: sha256_of(_in_order(fields))})
 
-    sha256 = cached(path, make, note)
+    fields, sha256 = cached(path, make, _checked, note)
     provenance = Provenance(
         "embedded",
         f"{name}, {rows} rows, seed {seed}",
         sha256,
         environment.gymnasium_id,
     )
-    return q_learning_data(read_hdf5(path), provenance)
+    return q_learning_data(fields, provenance)
+
+
+def _in_order(fields: Fields) -> Fields:
+    """Fields by name, as no file keeps their order."""
+    return {name: fields[name] for name in sorted(fields)}
+
+
+def _checked(path: pathlib.Path) -> tuple[Fields, str]:
+    """Fields of a recording and their hash, which depends on nothing but them.
+
+    Raises:
+        InvalidInputError: the file is damaged.
+    """
+    contents = read_hdf5(path)
+    found = sha256_of(_in_order(contents.fields))
+    if contents.attributes.get(_HASH) != found:
+        raise InvalidInputError(f"{path} is not as it was written")
+    return contents.fields, found
 
 
 def _record(
@@ -175,7 +201,7 @@ def _record(
             n_jobs=min(joblib.cpu_count(), len(shards)), return_as="generator_unordered"
         )
         for number, fields in jobs(
-            joblib.delayed(_record_shard)(number, environment, *shard)
+            joblib.delayed(_record_shard)(os.getpid(), number, environment, *shard)
             for number, shard in enumerate(shards)
         ):
             results[number] = fields
@@ -196,8 +222,26 @@ def _split(rows: int) -> list[int]:
 
 
 def _record_shard(
-    number: int, environment: str, steps: int | None, rows: int, seed: tuple[int, ...]
+    starter: int, number: int, environment: str, steps: int | None, rows: int, seed: tuple[int, ...]
 ) -> tuple[int, dict[str, Any]]:
-    """Rows by one policy; runs in a process of its own."""
+    """Rows by one policy; runs in a process of its own, which ends when its starter has."""
+    if os.getpid() != starter:  # Who records alone has no other process.
+        _end_with_parent()
     act = None if steps is None else recorded.snapshot(environment, steps).sample
     return number, recorded.roll_out(act, environments.get(environment), rows, seed)
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """From now on, this process ends within a second of its parent, however that one ends.
+
+    Killed by SIGKILL a parent tells nobody, and its workers would record on and then wait.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from obd_jax import environments
-from obd_jax.data.arrays import q_learning_data
+from obd_jax.data.transitions import q_learning_data
 from obd_jax.extras import require
 from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError, OfflineData, Provenance
@@ -70,19 +70,27 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
         dataset = _open(dataset_id, download, note)
         spec = dataset.spec.env_spec
         recorded_in.append(spec.id if spec else None)
+        rows = 0
         for episode in _episodes(dataset_id, dataset):
             for key, array in _rows(dataset_id, episode).items():
                 fields.setdefault(key, []).append(array)
+            rows += len(episode.rewards)
+        if rows != dataset.total_steps:
+            raise InvalidInputError(
+                f"{dataset_id}: Minari's reader gives {rows:,} of the {dataset.total_steps:,} "
+                "steps; its arrow reader cuts episodes that cross a batch of rows (seen with "
+                "Minari 0.5.3): record the data set with data_format='hdf5'"
+            )
     if not fields:
         raise InvalidInputError(f"{name}: has no episodes")
-    rows = {key: np.concatenate(arrays) for key, arrays in fields.items()}
+    whole = {key: np.concatenate(arrays) for key, arrays in fields.items()}
     digest = hashlib.sha256(json.dumps(ids).encode())
-    for key, array in rows.items():
+    for key, array in whole.items():
         digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     environment = recorded_in[0] if len(set(recorded_in)) == 1 else None
     return q_learning_data(
-        rows, Provenance("minari", " + ".join(ids), digest.hexdigest(), environment)
+        whole, Provenance("minari", " + ".join(ids), digest.hexdigest(), environment)
     )
 
 
@@ -100,7 +108,11 @@ def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:
                     f"{dataset_id} is not in Minari's local store; {{source}}=minari downloads it"
                 ) from error
         except Exception as error:
-            raise InvalidInputError(f"{dataset_id} cannot be read: {error}") from error
+            store = minari.storage.local.get_dataset_path(dataset_id)
+            raise OptionError(
+                f"{dataset_id} cannot be read: {error}; if its download broke off, remove {store}: "
+                "then {source}=minari downloads it again"
+            ) from error
         note(f"downloading {dataset_id} from Minari's server")
         try:
             return minari.load_dataset(dataset_id, download=True)

@@ -11,6 +11,7 @@ from obd_jax.data.d4rl import default_folder, file_of, load_d4rl
 from obd_jax.data.embedded import embedded_rows, load_embedded
 from obd_jax.data.files import SUFFIXES, load_file
 from obd_jax.data.minari import is_minari_id, load_minari
+from obd_jax.reporting import warn
 from obd_jax.settings import OptionError, one_of, option
 from obd_jax.types import InvalidInputError, OfflineData
 
@@ -39,6 +40,10 @@ class DataSettings:
         one_of("source", self.source, SOURCES)
 
 
+def _ignore(_: str) -> None:
+    pass
+
+
 def _silent(_: str) -> Callable[[int, int], None]:
     return lambda done, total: None
 
@@ -49,7 +54,7 @@ def load(
     *,
     rows: int | None = None,
     seed: int = 0,
-    note: Callable[[str], None] = lambda line: None,
+    note: Callable[[str], None] | None = None,
     progress: Callable[[str], Callable[[int, int], None]] = _silent,
 ) -> OfflineData:
     """Offline data by name, by Minari's id or by path.
@@ -64,7 +69,8 @@ def load(
             an id of Minari's from the store; nothing is downloaded.
         rows: of embedded data; None: as many as D4RL has.
         seed: of embedded data.
-        note: is told in a line where the data come from, and why something takes time.
+        note: is told in a line where the data come from, why something takes time, and what looks
+            wrong in a file; None: only what looks wrong is said, as a warning of Python's.
         progress: label -> function of (done, in all), for recording and downloading.
 
     Returns:
@@ -75,6 +81,7 @@ def load(
     """
     if source not in SOURCES:
         raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")
+    suspicious, note = note or warn, note or _ignore
     path = pathlib.Path(os.path.expanduser(name))
     is_file = path.suffix in SUFFIXES
     if not is_file and not is_minari_id(name):
@@ -89,7 +96,7 @@ def load(
     if is_file:
         if source != "auto":
             raise InvalidInputError(f"{name} is a file and not a data set of {source}")
-        return load_file(path)
+        return load_file(path, note=suspicious)
     if is_minari_id(name):
         if source not in ("auto", "minari"):
             raise InvalidInputError(f"{name} is an id of Minari's and not a data set of {source}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from obd_jax.types import InvalidInputError, SyntheticData
@@ -41,7 +42,8 @@ def squashed(limit: float = SQUASHED_LIMIT) -> Constraint:
 
     Steps towards a saturated action do not shrink in these coordinates.
     """
-    bound = float(jnp.arctanh(limit))
+    with jax.ensure_compile_time_eval():  # A number in a function that is traced, too.
+        bound = float(jnp.arctanh(limit))
 
     def encode(synthetic: SyntheticData) -> SyntheticData:
         actions = jnp.arctanh(jnp.clip(synthetic.actions, -limit, limit))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from obd_jax.distill.aggregations import Aggregation
 from obd_jax.distill.constraints import Constraint, free
@@ -53,7 +54,7 @@ def distiller(
     optimizer: optax.GradientTransformation,
     loss: Loss = weighted_squared_error,
     constraint: Constraint | None = None,
-    spread: float = 1.0,
+    spread: Array | float = 1.0,
     aggregate: Aggregation = jnp.sum,
 ) -> Distiller:
     """Distiller of synthetic sets for a student.
@@ -73,7 +74,7 @@ def distiller(
         loss: (student's actions [B, A], batch) -> scalar; a squared error unless spread is 1.
         constraint: on the synthetic actions; None leaves them free.
         spread: in [0, 1], what the variance over initialisations counts; that of students in
-            closed form is zero.
+            closed form is zero. May be traced, then it is not checked.
         aggregate: losses times weights of the students [K] -> what is minimised.
 
     Returns:
@@ -82,7 +83,8 @@ def distiller(
     Raises:
         InvalidInputError: no student, or spread out of range.
     """
-    if not 0 <= spread <= 1:
+    whole = not isinstance(spread, Tracer) and spread == 1
+    if not isinstance(spread, Tracer) and not 0 <= spread <= 1:
         raise InvalidInputError(f"spread must be in [0, 1], got {spread}")
     members = [(1.0, student)] if isinstance(student, Student) else list(student)
     if not members:
@@ -106,7 +108,7 @@ def distiller(
             def act(key: Key) -> Array:
                 return student.act(student.fit(key, synthetic), batch.observations)
 
-            if spread == 1 or student.deterministic:
+            if whole or student.deterministic:
                 return loss(act(key), batch)
             predicted = jax.vmap(act)(jax.random.split(key))
             mean_loss = jnp.mean(jax.vmap(loss, in_axes=(0, None))(predicted, batch))

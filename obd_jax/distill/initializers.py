@@ -94,12 +94,14 @@ class StartSettings:
 
     pairs:       N.
     initializer: how real pairs are chosen; all but "relabelled" keep the data's own actions.
-    start:       path of a distilled set to start from instead.
+    start:       path of a distilled set to start from instead, with as many pairs as it has.
     """
 
     pairs: int = option(256, "N, synthetic pairs.")
     initializer: str = option("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
-    start: str | None = option(None, "Distilled set to start from, in place of real pairs.")
+    start: str | None = option(
+        None, "Distilled set to start from, in place of real pairs: N is its own."
+    )
 
     def __post_init__(self) -> None:
         at_least(1, pairs=self.pairs)

@@ -1,4 +1,4 @@
-"""Devices in a row, over which sets, or the states of a batch, are shared out."""
+"""Devices in a row, over which sets are shared out."""
 
 import functools
 from collections.abc import Sequence

@@ -190,7 +190,7 @@ class ObjectiveSettings:
 
     name:         one of `OBJECTIVES`; None: av_pbc, or pbc where the teacher has no critic.
     value_scale:  weight of Av-PBC per unit of q; None: weights of mean 1.
-    least_return: share of the best episode's return that an episode needs to be distilled.
+    least_return: share of the best return that an episode needs (`data.best_episodes`).
     early_steps:  a state weighs 1 / (1 + t / this) at step t; 0: all steps alike.
     state_noise:  standard deviation of the noise on a second copy of all states; 0: no copy.
     """
@@ -205,7 +205,9 @@ class ObjectiveSettings:
         None, "Av-PBC weight per unit of q; absent: weights of mean 1."
     )
     least_return: float = option(
-        0.0, "Distil episodes whose return is at least this share of the best one's; 0: all."
+        0.0,
+        "Distil episodes whose return is at least this share of the way from 0, or from the worst "
+        "return where none is positive, to the best one; 0: all.",
     )
     early_steps: float = option(
         0.0, "A state weighs 1 / (1 + t / this) at step t of its episode; 0: all steps alike."
@@ -227,23 +229,39 @@ class ObjectiveSettings:
         if self.state_noise > 0 and self.name == "dbc":
             raise OptionError("{state_noise} needs a teacher's actions: not {objective}=dbc")
 
-    def chosen(self, teacher: Teacher) -> str:
-        """Name of the objective with a teacher."""
-        return self.name or ("pbc" if teacher.value is None else "av_pbc")
+    def chosen(self, teacher: Teacher | None) -> str:
+        """Name of the objective with a teacher, or without one.
+
+        Raises:
+            OptionError: no teacher, and the objective needs one.
+        """
+        if teacher is None and self.name != "dbc":
+            raise OptionError(
+                "a near-expert policy is needed: {teacher} takes an algorithm that is trained on "
+                "the data (rebrac, td3_bc, iql, cal_ql) or a file; {objective}=dbc does without "
+                "and clones the data's own actions"
+            )
+        return self.name or ("pbc" if teacher is None or teacher.value is None else "av_pbc")
 
 
 def make_objective(
     name: str,
     data: OfflineData,
     normalizer: Normalizer,
-    teacher: Teacher,
+    teacher: Teacher | None,
     scale: float | None,
     own: Targets | None = None,
 ) -> Targets:
-    """Objective by name; an unknown name raises InvalidInputError with the known ones."""
+    """Objective by name.
+
+    Raises:
+        InvalidInputError: an unknown name, or no teacher for an objective that needs one.
+    """
     one_of("objective", name, OBJECTIVES)
     if name == "dbc":
         return dbc(data, normalizer) if own is None else own
+    if teacher is None:
+        raise InvalidInputError(f"{name} needs a teacher")
     if name == "pbc":
         return pbc(data, normalizer, teacher, own)
     return av_pbc(data, normalizer, teacher, scale, own)

@@ -7,12 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from threadpoolctl import threadpool_limits
 
 from obd_jax import types
 from obd_jax.distill.distiller import Distiller, DistillerState
-from obd_jax.distill.mesh import on_all, place, shared_out
 from obd_jax.types import Array, InvalidInputError, Key, SyntheticData, Targets
 
 # Called after every compiled block of steps with the state and a record of plain numbers.
@@ -61,7 +59,6 @@ def train(
     budget_seconds: float | None = None,
     state: DistillerState | None = None,
     seconds: float = 0.0,
-    mesh: Mesh | None = None,
     steps_per_call: int = 10,
     anneal: Callable[[np.ndarray], np.ndarray] = cosine_anneal,
     callback: Callback | None = None,
@@ -81,7 +78,6 @@ def train(
         state: where to resume, as the callback was given it; None: from `synthetic`. Without a
             budget the remaining steps are those of a run that was never stopped, bit for bit.
         seconds: that `state` has cost, of the record it came with.
-        mesh: devices that share out the states of a batch, of `device_mesh`; None: one device.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
         callback: called with the state and {"step", "progress", "seconds", "loss",
@@ -91,8 +87,7 @@ def train(
         The last state and the records of the steps done here: none, if `state` has them all.
 
     Raises:
-        InvalidInputError: steps, batch_size or budget_seconds not positive, or a batch that the
-            devices cannot share equally, or a budget over several processes, or more steps done
+        InvalidInputError: steps, batch_size or budget_seconds not positive, or more steps done
             than asked for.
         DivergedError: a loss, gradient or set was not finite.
     """
@@ -104,14 +99,6 @@ def train(
     ):
         if not value > 0:
             raise InvalidInputError(f"{name} must be positive, got {value}")
-    if mesh is not None and batch_size % mesh.size:
-        raise InvalidInputError(
-            f"a batch of {batch_size} states cannot be shared equally by {mesh.size} devices"
-        )
-    if mesh is not None and budget_seconds is not None and jax.process_count() > 1:
-        raise InvalidInputError(
-            "processes do not share a clock: give steps and no budget_seconds over several"
-        )
     start = time.perf_counter() - seconds
     in_callback = 0.0
     init_key, batch_key = jax.random.split(key)
@@ -122,11 +109,17 @@ def train(
         raise InvalidInputError(f"{done} steps are done already, {steps} were asked for")
     if done == steps:
         return state, []
-    if mesh is not None:
-        state, targets = place((state, targets), on_all(mesh))
     good = state.synthetic
 
-    def block(state, good: SyntheticData, targets: Targets, step_scales: Array, count: Array):
+    # All that differs between runs is an argument: their program is one, which the cache keeps.
+    def block(
+        batch_key: Key,
+        state,
+        good: SyntheticData,
+        targets: Targets,
+        step_scales: Array,
+        count: Array,
+    ):
         """At most `count` steps, fewer when one is not finite; metrics [steps_per_call]."""
 
         def go_on(carry):
@@ -137,8 +130,6 @@ def train(
             done, state, good, metrics = carry
             before = state.synthetic
             batch = sample(jax.random.fold_in(batch_key, state.step), targets, batch_size)
-            if mesh is not None:
-                batch = jax.lax.with_sharding_constraint(batch, shared_out(mesh))
             state, latest = distiller.update(state, batch, step_scales[done])
             good = jax.tree.map(
                 lambda new, old: jnp.where(latest["finite"], new, old), before, good
@@ -153,8 +144,8 @@ def train(
         }
         return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, good, metrics))
 
-    zeros = jnp.zeros(steps_per_call)
-    compiled = jax.jit(block).lower(state, good, targets, zeros, 1).compile()
+    zeros = np.zeros(steps_per_call, np.float32)
+    compiled = jax.jit(block).lower(batch_key, state, good, targets, zeros, 1).compile()
 
     history: list[dict[str, Any]] = []
     block_seconds = 0.0
@@ -171,7 +162,7 @@ def train(
         step_scales[:count] = anneal(progress)
         with one_blas_thread():
             ran, state, good, metrics = jax.block_until_ready(
-                compiled(state, good, targets, step_scales, count)
+                compiled(batch_key, state, good, targets, step_scales, count)
             )
         done += int(ran)
         if not metrics["finite"].all():

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 import jax
 from jax import export
 
-# What a traced simulator depends on, beside its source.
-_PACKAGES = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx", "gymnasium")
+import obd_jax
+
+# What a traced simulator depends on, beside the files that it is written in.
+_PACKAGES = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx", "gymnasium", "obd_jax")
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
 _HASH = hashlib.sha256().digest_size
 
@@ -28,16 +31,18 @@ def traced(
     Args:
         function: of tuples, lists and dicts of arrays, to such.
         name: under which it is kept, with the forms, the platform and the packages' versions.
-        source: file whose change makes it another function.
+        source: file whose change makes it another function, beside the one it is defined in.
         forms: shapes and types of the arguments.
     """
     folder = getattr(jax.config, "jax_compilation_cache_dir", None)
     if folder is None:
         return function
-    versions = [f"{package} {metadata.version(package)}" for package in _PACKAGES]
+    versions = [f"{package} {_version(package)}" for package in _PACKAGES]
     settings = [jax.default_backend(), *(getattr(jax.config, setting) for setting in _SETTINGS)]
     words = repr((name, forms, versions, settings)).encode()
-    key = hashlib.sha256(words + source.read_bytes()).hexdigest()[:32]
+    files = (source, pathlib.Path(inspect.getfile(inspect.unwrap(function))))
+    digests = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+    key = hashlib.sha256(b"".join([words, *digests])).hexdigest()[:32]
     path = pathlib.Path(folder) / f"{name}-{key}.traced"
     try:
         content = path.read_bytes()
@@ -53,3 +58,8 @@ def traced(
             temporary.write(hashlib.sha256(body).digest() + body)
         pathlib.Path(temporary.name).replace(path)
     return made.call
+
+
+def _version(package: str) -> str:
+    """Of a package; this one need not be installed."""
+    return obd_jax.__version__ if package == "obd_jax" else metadata.version(package)

@@ -20,7 +20,7 @@ from obd_jax.pipeline.scores import score, score_teacher
 from obd_jax.pipeline.settings import RunSettings, in_its_precision
 from obd_jax.pipeline.stages import total_steps
 from obd_jax.pipeline.targets import Cache, Objective, make_objective, reweight
-from obd_jax.pipeline.together import distil_together
+from obd_jax.pipeline.together import distil_together, phase_together
 from obd_jax.reporting import CONSOLE, Clock, Reporter
 from obd_jax.settings import OptionError, option, to_options, with_options
 from obd_jax.types import InvalidInputError, SyntheticData
@@ -102,12 +102,14 @@ def run_population(
         first._replace(keys=split_key(jax.random.key(member.run.seed))) for member in members
     ]
     with contextlib.ExitStack() as stack:
-        folder = None
+        folder: runs.RunFolder | None = None
         if writes:
             names = settings.run.writer_names
             opened = runs.RunFolder(out, config, input_hashes(first), runs.MAY_DIFFER, names)
             folder = stack.enter_context(opened)
-        objectives = _objectives(members, first, clock, reporter)
+        objectives = _objectives(
+            members, first, clock, reporter, None if folder is None else folder.path
+        )
         total = total_steps(settings.distillation.students, settings.distillation.outer)
         progress = reporter.progress("distil, step")
 
@@ -180,9 +182,16 @@ def _mesh(members: int, reporter: Reporter) -> Any:
 
 
 def _objectives(
-    members: list[RunSettings], first: Prepared, clock: Clock, reporter: Reporter
+    members: list[RunSettings],
+    first: Prepared,
+    clock: Clock,
+    reporter: Reporter,
+    folder: pathlib.Path | None,
 ) -> list[Objective]:
-    """Every member's objective; the density is fitted once, by the first member's seed."""
+    """Every member's objective; the density is fitted once, by the first member's seed.
+
+    The weights of each temperature are kept in the folder, which the first process has.
+    """
     cache: Cache = {}
     settings = members[0].distillation
     objective = make_objective(settings, first, clock, cache)
@@ -193,7 +202,10 @@ def _objectives(
             objective,
             clock,
             reporter,
-            cache=cache,
+            folder,
+            cache,
+            f"density-{temperature:g}",
+            phase_together,
         )
         for temperature in dict.fromkeys(m.distillation.density.temperature for m in members)
     }

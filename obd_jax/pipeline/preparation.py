@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
     environment: where policies are scored; None: nowhere.
     data:        all of them; the normalizer is theirs.
     kept:        the part that is distilled, M transitions.
-    teacher:     pi*, and q* if it has one.
+    teacher:     pi*, and q* if it has one; None: the data's own actions are cloned.
     normalizer:  of observations.
     own:         the data's own actions on the states distilled, [M].
     recipe:      of the student that the set is for.
@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
     environment: EnvironmentSpec | None
     data: OfflineData
     kept: OfflineData
-    teacher: Teacher
+    teacher: Teacher | None
     normalizer: Normalizer
     own: Targets
     recipe: Recipe
@@ -74,13 +74,16 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
         InvalidInputError: problem and settings do not fit each other.
     """
     problem = problem.with_teacher(reporter)
+    settings.objective.chosen(
+        problem.teacher
+    )  # Refuses one that needs a teacher, if none is there.
     offline, least = problem.data, settings.objective.least_return
     kept = offline
     if least > 0:
         kept = data.best_episodes(offline, least)
         reporter.note(f"distils {len(kept):,} of {len(offline):,} states, those of good episodes")
     start = settings.start
-    if start.pairs > len(kept):
+    if start.start is None and start.pairs > len(kept):
         raise OptionError(
             f"{{pairs}} must be between 1 and the {len(kept)} states distilled, got {start.pairs}"
         )
@@ -117,11 +120,11 @@ def load_start(path: str, offline: OfflineData, normalizer: Normalizer) -> Synth
     return found.synthetic._replace(observations=normalizer.normalize(raw))
 
 
-def input_hashes(prepared: Prepared) -> dict[str, str]:
+def input_hashes(prepared: Prepared) -> dict[str, str | None]:
     """What a set depends on beside its settings."""
     return {
         "SHA-256 of the data": prepared.data.provenance.sha256,
-        "SHA-256 of the teacher": prepared.teacher.provenance.sha256,
+        "SHA-256 of the teacher": prepared.teacher and prepared.teacher.provenance.sha256,
     }
 
 

@@ -16,7 +16,7 @@ from obd_jax.pipeline.settings import RunSettings
 from obd_jax.pipeline.teacher_training import TrainingSettings, train_in
 from obd_jax.reporting import Reporter
 from obd_jax.settings import OptionError
-from obd_jax.types import OfflineData, Teacher
+from obd_jax.types import InvalidInputError, OfflineData, Provenance, Teacher
 
 TOY_TRANSITIONS = 20_000
 
@@ -28,11 +28,13 @@ class Problem:
     data:        transitions in raw units.
     teacher:     a `Teacher`; a file; a function of raw observations [B, D] that returns actions
                  [B, A]; the name of an algorithm of `teachers.ALGORITHMS`, which is trained on
-                 the data when it is needed; None: the package's, for embedded data and the toy.
+                 the data when it is needed; None: the package's for embedded data and the toy,
+                 and none for other data, whose own actions are then cloned (DBC).
     environment: where policies are scored, a record or a name; None: nowhere.
 
     Raises:
-        InvalidInputError: data, teacher and environment do not fit each other.
+        InvalidInputError: data, teacher and environment do not fit each other: their sizes, or
+            the tasks that they name.
     """
 
     data: OfflineData
@@ -47,11 +49,15 @@ class Problem:
             teachers.teacher_of(teacher, self.data)  # Refuses one that does not fit.
         if environment is not None:
             check_environment(environment, self.data.observation_size, self.data.action_size)
-        if not self.trains_teacher:
-            if teacher is None and self.data.provenance.source == toy.SOURCE:
-                teacher = toy.teacher()
+            _refuse_other_task(environment, self.data.provenance, "the data")
+        if teacher is None and self.data.provenance.source == toy.SOURCE:
+            teacher = toy.teacher()
+        has_teacher = teacher is not None or self.data.provenance.source == "embedded"
+        if has_teacher and not self.trains_teacher:
             name = None if environment is None else environment.name
             teacher = teachers.teacher_of(teacher, self.data, name)
+            if environment is not None:
+                _refuse_other_task(environment, teacher.provenance, "the teacher")
         # The way of a frozen record to hold what its arguments stand for.
         object.__setattr__(self, "environment", environment)
         object.__setattr__(self, "teacher", teacher)
@@ -67,6 +73,29 @@ class Problem:
             return self
         trained = _trained(self.teacher, self.data, self.environment, reporter)
         return dataclasses.replace(self, teacher=trained)
+
+
+def _refuse_other_task(environment: EnvironmentSpec, own: Provenance, what: str) -> None:
+    """Refuse data or a teacher that name another task than the one to be scored in."""
+    task = environment.gymnasium_id or environment.name
+    if own.environment is not None and not environments.same_task(own.environment, task):
+        raise InvalidInputError(
+            f"{what}, {own.name}, is of {own.environment}; policies would be scored in {task}"
+        )
+
+
+def _say_unknown_task(problem: Problem, reporter: Reporter) -> None:
+    """Say where nothing tells whether data, teacher and environment are of one task."""
+    environment, recorded = problem.environment, problem.data.provenance
+    task = environment.gymnasium_id or environment.name
+    if recorded.source == toy.SOURCE:
+        return
+    if recorded.environment is None:
+        reporter.note(f"{recorded.name} does not name its task; taken as {task}")
+    elif recorded.environment != task:
+        reporter.note(f"recorded in {recorded.environment}, scored in {task}")
+    if isinstance(problem.teacher, Teacher) and problem.teacher.provenance.environment is None:
+        reporter.note(f"teacher {problem.teacher.provenance.name} does not name its task")
 
 
 def _trained(algorithm: str, offline: OfflineData, environment: Any, reporter: Reporter) -> Teacher:
@@ -119,7 +148,7 @@ def load_data(settings: data.DataSettings, reporter: Reporter) -> OfflineData:
     if chosen:
         raise OptionError("{source} and {data_rows} are for {dataset}, not {dataset_path}")
     assert settings.dataset_path is not None
-    return data.load_file(settings.dataset_path)
+    return data.load_file(settings.dataset_path, note=reporter.note)
 
 
 def environment_of(settings: data.DataSettings, offline: OfflineData) -> EnvironmentSpec:
@@ -145,7 +174,8 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
     recorded = environment_of(settings.data, offline)
     environment = environments.simulated_by(recorded, settings.scores.backend)
     problem = Problem(offline, teacher, environment)
-    if not (chosen.is_file or problem.trains_teacher):
+    _say_unknown_task(problem, reporter)
+    if isinstance(problem.teacher, Teacher) and not chosen.is_file:
         provenance = problem.teacher.provenance
         reporter.note(f"teacher: {provenance.source}, {provenance.name}")
     return problem.with_teacher(reporter)

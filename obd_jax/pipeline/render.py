@@ -33,7 +33,9 @@ class RenderSettings:
     seconds:  of each episode at most, in the task's time.
     """
 
-    path: str | None = option(None, "The distilled set, distilled.npz of a run. Required.")
+    path: str | None = option(
+        None, "The distilled set: distilled.npz of a run, or its folder. Required."
+    )
     out: str | None = option(None, "Folder of the pictures, new or empty. Required.")
     student: str | None = option(None, "Student by name; absent: that of the set's card.")
     episodes: int = option(3, "Episodes, side by side.")

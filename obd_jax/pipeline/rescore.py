@@ -28,12 +28,14 @@ class RescoreSettings:
     path:     of the distilled set.
     out:      JSON file to write; None: nothing is written.
     env:      environment; None: that of the set's card.
-    seed:     of the students; None: that of the run.
-    ensemble: students that act together, by their mean action.
+    seed:     of the students; None: that of the run; not for those in closed form.
+    ensemble: students that act together, by their mean action; the same.
     rollouts: students, episodes and simulator.
     """
 
-    path: str | None = option(None, "The distilled set, distilled.npz of a run. Required.")
+    path: str | None = option(
+        None, "The distilled set: distilled.npz of a run, or its folder. Required."
+    )
     out: str | None = option(None, "JSON file to write, new; absent: only the table is printed.")
     env: str | None = option(None, "Environment; absent: that of the set's card.")
     seed: int | None = option(None, "Seed of the students; absent: that of the run.")
@@ -104,8 +106,7 @@ def rescore(
     """
     if not settings.path:
         raise OptionError("{path} is required: the distilled set to score")
-    path = pathlib.Path(settings.path)
-    path = path / "distilled.npz" if path.is_dir() else path
+    path = artefacts.file_of(settings.path)
     out = pathlib.Path(settings.out) if settings.out else None
     if out is not None:
         _refuse_unusable(out)
@@ -118,6 +119,8 @@ def rescore(
     evaluation.check_environment(environment, observation_size, action_size)
     recipe = recipe_of_card(card, changes or {})
     student = recipe.student(action_size)
+    if student.deterministic:
+        _refuse_of_no_effect(settings, students.to_card(recipe)["name"])
     if settings.ensemble > 1:
         student = students.ensemble(student, settings.ensemble)
     recorded = entry(card, "provenance")
@@ -155,6 +158,16 @@ def rescore(
     if out is not None:
         runs.write_json(out, results)
     return results
+
+
+def _refuse_of_no_effect(settings: RescoreSettings, student: str) -> None:
+    """Refuse what would repeat one score under another name."""
+    given = {"seed": settings.seed is not None, "ensemble": settings.ensemble > 1}
+    for name in (name for name, is_given in given.items() if is_given):
+        raise OptionError(
+            f"{{{name}}} changes nothing for {{student}}={student}: it has no initialisation, and "
+            "episodes are the same for every set; {episodes} asks for more of them"
+        )
 
 
 def _refuse_unusable(out: pathlib.Path) -> None:

@@ -44,7 +44,7 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
     objective = make_objective(distillation, prepared, clock)
     start = None
     if distillation.start.start is not None:
-        path = pathlib.Path(distillation.start.start)
+        path = artefacts.file_of(distillation.start.start)
         start = {"name": str(path), "sha256": sha256(path)}
     inputs = {**input_hashes(prepared), "SHA-256 of the start": start and start["sha256"]}
 
@@ -111,15 +111,18 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
             "seconds": clock.seconds,
             "outer_steps": last["step"],
             "loss": last["loss"],
+            "curve": curve.about,
             **card,
         }
+        lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
         artefacts.draw_curve(
             out / "curve.png",
             f"{prepared.environment.name}: {pathlib.Path(prepared.data.provenance.name).name}",
             curve.losses,
             curve.returns,
-            {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"},
+            {**lines, "final score": rows["synthetic"]["mean"]},
             prepared.environment.unit,
+            "synthetic, fewer episodes than the final score",
         )
         folder.finish(results)
     return results

@@ -48,6 +48,7 @@ def score_teacher(
 ) -> np.ndarray:
     """Returns [1, E] of pi*, in the environment's unit."""
     assert prepared.environment is not None
+    assert prepared.teacher is not None
     return evaluation.score_act(
         prepared.teacher.act,
         prepared.environment,
@@ -70,7 +71,6 @@ def score_references(
         own = distill.dbc(prepared.data, prepared.normalizer)
     size = pairs if prepared.start is None else len(prepared.start.actions)
     chosen = distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
-    teacher = score_teacher(prepared, reporter)
     random_real = score(
         prepared,
         "random_real",
@@ -86,7 +86,9 @@ def score_references(
             prepared.environment, prepared.data.episode_returns
         )
         rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
-    return {**rows, "teacher": evaluation.summarize(teacher)}
+    if prepared.teacher is not None:
+        rows["teacher"] = evaluation.summarize(score_teacher(prepared, reporter))
+    return rows
 
 
 class Curve:
@@ -139,6 +141,20 @@ class Curve:
         if record["progress"] * self._points >= len(self.returns):
             self.score(state.synthetic, record)
 
+    @property
+    def about(self) -> dict[str, Any] | None:
+        """How a point is scored, which is not how the final score is; None without points."""
+        if not self.returns:
+            return None
+        episodes = CURVE_STUDENTS * CURVE_EPISODES
+        alone = self._prepared.student.deterministic
+        return {
+            "students": 1 if alone else CURVE_STUDENTS,
+            "episodes": episodes if alone else CURVE_EPISODES,
+            "seed": CURVE_SEED,
+            "last": self.returns[-1]["return"],
+        }
+
     def score(self, synthetic: SyntheticData, record: dict[str, Any]) -> None:
         """Add a point: mean and range of a few students; none at all if no points are wanted."""
         if not self._points:
@@ -182,11 +198,23 @@ def table(rows: dict[str, Any], unit: str) -> str:
 def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
     """What ends a run: the table, and where everything came from and went."""
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
-    data_card = results["provenance"]["data"]
-    lines = [
-        table(results["returns"], results["unit"]),
+    data_card, curve = results["provenance"]["data"], results["curve"]
+    lines = [table(results["returns"], results["unit"])]
+    if curve is not None:
+        row = results["returns"]["synthetic"]
+        point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)
+        lines.append(
+            f"curve: its last point {curve['last']:.1f} is of {point}; the score "
+            f"{row['mean']:.1f} of {score}, other ones"
+        )
+    lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
         f"written to {path.parent} (the distilled set: {path.name})",
     ]
     return "\n".join(lines)
+
+
+def _episodes(students: int, row: dict[str, Any]) -> str:
+    each = f"{row['episodes']} episodes"
+    return each if students == 1 else f"{students} students, {each} each"

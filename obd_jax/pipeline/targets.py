@@ -1,6 +1,7 @@
 """From a problem to targets: the objective on every state, reweighted and with noise."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ from obd_jax.types import Array, Targets
 
 # What calls with the same data and teacher have computed: used and added to.
 Cache = dict[Any, Any]
+# As `runs.phase`.
+Phase = Callable[..., tuple[Any, Any]]
 
 
 class Objective(NamedTuple):
@@ -64,6 +67,8 @@ def reweight(
     reporter: Reporter,
     folder: pathlib.Path | None = None,
     cache: Cache | None = None,
+    place: str | None = None,
+    phase: Phase = runs.phase,
 ) -> Objective:
     """The objective with density weights, early steps and noise on states, as configured.
 
@@ -75,16 +80,19 @@ def reweight(
         reporter: for progress.
         folder: of the run, where the weights are kept for a process that resumes; None: nowhere.
         cache: as for `make_objective`.
+        place: as for `runs.phase`.
+        phase: `runs.phase`, or one that all processes of a job share.
     """
     if settings.density.temperature > 0:
         observations = objective.targets.observations
-        weights, card = runs.phase(
+        weights, card = phase(
             folder,
             "density",
             clock,
             reporter,
             jax.ShapeDtypeStruct(observations.shape[:1], observations.dtype),
             lambda: density_weights(settings, prepared, reporter, cache),
+            place,
         )
         objective = objective._replace(
             targets=distill.sdw(objective.targets, weights), weights=weights, density_card=card
@@ -95,6 +103,7 @@ def reweight(
         )
         objective = objective._replace(targets=targets)
     if settings.objective.state_noise > 0:
+        assert prepared.teacher is not None  # `ObjectiveSettings` refuses noise for DBC.
         with clock("targets"):
             targets = distill.with_state_noise(
                 prepared.keys["noise"],

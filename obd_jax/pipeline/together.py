@@ -19,7 +19,7 @@ from obd_jax.pipeline.distillation import initial_set, make_distiller, stages_of
 from obd_jax.pipeline.preparation import Prepared
 from obd_jax.pipeline.settings import RunSettings
 from obd_jax.pipeline.targets import Objective
-from obd_jax.reporting import Reporter
+from obd_jax.reporting import Clock, Reporter
 from obd_jax.runs import Stopped, defer_signals
 from obd_jax.types import Targets
 
@@ -104,6 +104,48 @@ def distil_together(
             place.update(stage=number + 1, before=total_record(place), own=None)
 
 
+def phase_together(
+    folder: pathlib.Path | None,
+    name: str,
+    clock: Clock,
+    reporter: Reporter,
+    like: Any,
+    make: Callable[[], tuple[Any, Any]],
+    place: str | None = None,
+) -> tuple[Any, Any]:
+    """`runs.phase` on all processes of a job: what the first one had kept, the others are sent.
+
+    What was not kept all make at the same time, as none could wait for another for long.
+    """
+    if jax.process_count() == 1:
+        return runs.phase(folder, name, clock, reporter, like, make, place)
+    with contextlib.ExitStack() as stack:
+        kept = found = None
+        if folder is not None:
+            where = folder / runs.CHECKPOINTS / (place or name)
+            kept = stack.enter_context(runs.Checkpoints(where, reporter.note, keep=1))
+            found = kept.restore_latest(like)
+        notes = json_from_first_process(None if found is None else found.notes)
+        if notes is not None:
+            zeros = jax.tree.map(lambda form: np.zeros(form.shape, form.dtype), like)
+            arrays = from_first_process(zeros if found is None else found.state)
+            clock.seconds[name] = notes["seconds"]
+            return jax.tree.map(jnp.asarray, arrays), notes["made"]
+        with clock(name):
+            arrays, made = make()
+        if kept is not None:
+            kept.save(0, arrays, {"made": made, "seconds": clock.seconds[name]})
+        return arrays, made
+
+
+def json_from_first_process(value: Any) -> Any:
+    """A JSON object as the first process gives it, on every process."""
+    text = json.dumps(value).encode()
+    length = int(from_first_process(np.array(len(text))))
+    characters = np.frombuffer(text if len(text) == length else bytes(length), np.uint8)
+    return json.loads(bytes(from_first_process(characters)))
+
+
 def stacked(targets: list[Targets]) -> tuple[Targets, tuple[Any, ...]]:
     """Targets of all members, with a leading [P] where they differ, and its axis in each."""
 
@@ -164,12 +206,9 @@ class Keeper:
         found = None
         if self._checkpoints is not None:
             found = self._checkpoints.restore_latest(raw)
-        text = json.dumps(found.notes).encode() if found is not None else b""
-        length = int(from_first_process(np.array(len(text))))
-        if not length:
+        place = json_from_first_process(None if found is None else found.notes)
+        if place is None:
             return None, None
-        characters = np.frombuffer(text or bytes(length), np.uint8)
-        place = json.loads(bytes(from_first_process(characters)))
         if found is not None:
             self._reporter.note(f"resumes from step {found.step}")
             arrays = jax.tree.map(np.asarray, found.state)

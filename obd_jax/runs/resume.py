@@ -19,6 +19,7 @@ def phase(
     reporter: Reporter,
     like: Any,
     make: Callable[[], tuple[Any, Any]],
+    place: str | None = None,
 ) -> tuple[Any, Any]:
     """A phase of a run that is done once: what `make` returns, or returned before.
 
@@ -29,12 +30,13 @@ def phase(
         reporter: is notified of a damaged checkpoint.
         like: pytree with the form of the arrays made, or None.
         make: () -> (pytree of arrays or None, JSON object).
+        place: name among the checkpoints, where phases of one name differ; None: that of the phase.
     """
     with contextlib.ExitStack() as stack:
         kept = None
         if folder is not None:
-            place = folder / CHECKPOINTS / name
-            kept = stack.enter_context(Checkpoints(place, reporter.note, keep=1))
+            where = folder / CHECKPOINTS / (place or name)
+            kept = stack.enter_context(Checkpoints(where, reporter.note, keep=1))
             found = kept.restore_latest(like)
             if found is not None:
                 clock.seconds[name] = found.notes["seconds"]

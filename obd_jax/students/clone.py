@@ -60,8 +60,9 @@ def clone(
     state = (params, optimizer.init(params))
     observations, actions = jnp.asarray(observations), jnp.asarray(actions)
 
+    # Key and data are arguments: the program is the same for others of these sizes, and holds none.
     @functools.partial(jax.jit, donate_argnums=0)
-    def train_block(state, start):
+    def train_block(state, start, key, observations, actions):
         def loss(params, rows):
             predicted = jnp.tanh(jnp.asarray(network.apply(params, observations[rows])))
             return jnp.mean(jnp.square(predicted - actions[rows]))
@@ -69,7 +70,7 @@ def clone(
         def step(state, number):
             params, optimizer_state = state
             rows = jax.random.randint(
-                jax.random.fold_in(batch_key, number), (batch_size,), 0, len(actions)
+                jax.random.fold_in(key, number), (batch_size,), 0, len(actions)
             )
             value, gradient = jax.value_and_grad(loss)(params, rows)
             updates, optimizer_state = optimizer.update(gradient, optimizer_state)
@@ -79,7 +80,7 @@ def clone(
         return state, values.mean()
 
     for done in range(0, steps, block):
-        state, value = train_block(state, done)
+        state, value = train_block(state, done, batch_key, observations, actions)
         if not jnp.isfinite(value):
             raise FloatingPointError(f"the cloning loss is not finite before step {done + block}")
         if callback is not None:

@@ -140,10 +140,7 @@ def _of_package(given: str | None, data: OfflineData, environment: str | None) -
     """
     if data.provenance.source != "embedded":
         if given is None:
-            raise OptionError(
-                "a near-expert policy is needed: {teacher} takes "
-                f"{', '.join(ALGORITHMS)}, which are trained on the data, or a file"
-            )
+            raise OptionError(f"{data.provenance.name} has no teacher of the package's")
         if given == BUNDLED:
             raise OptionError(f"{{teacher}}={BUNDLED} is for embedded data")
     name = data.provenance.name.split(",")[0]

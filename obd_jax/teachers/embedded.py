@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from obd_jax import recorded
+from obd_jax import environments, recorded
 from obd_jax.networks import MLP
 from obd_jax.recorded.shipped import fingerprint
 from obd_jax.types import Provenance, Teacher
@@ -43,5 +43,6 @@ def behavior_teacher(environment: str) -> Teacher:
             "behaviour policy",
             f"{environment} expert, {steps} steps",
             fingerprint(environment, steps),
+            environments.get(environment).gymnasium_id,
         ),
     )

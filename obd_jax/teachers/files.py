@@ -76,7 +76,8 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
             jnp.asarray(arrays["observation_std"], jnp.float32),
         )
         action_size, scale = int(arrays["action_size"]), float(arrays["reward_scale"])
-        name = json.loads(str(arrays["card"]))["algorithm"]
+        card = json.loads(str(arrays["card"]))
+        name, recorded_in = card["algorithm"], _recorded_in(card)
         actor, actor_params, actor_sizes = _network(arrays, "actor")
         critic, critic_params, critic_sizes = _network(arrays, "critic")
         (observation_size,) = normalizer.mean.shape
@@ -100,8 +101,15 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
         normalized = normalizer.normalize(observations)
         return value_by(critic, critic_params, normalized, actions) / scale
 
-    provenance = Provenance(f"teacher by {name}", str(path), sha256(path))
+    provenance = Provenance(f"teacher by {name}", str(path), sha256(path), recorded_in)
     return Teacher(act, value, observation_size, action_size, provenance)
+
+
+def _recorded_in(card: dict[str, Any]) -> str | None:
+    """The task of the data that a teacher was trained on, as its card says, or where it acted."""
+    provenance = card.get("provenance", {})
+    data = provenance.get("data", {}).get("environment")
+    return data or provenance.get("environment", {}).get("name")
 
 
 def _network(arrays, name):

@@ -7,6 +7,7 @@ import os
 import jax.numpy as jnp
 import numpy as np
 
+from obd_jax.environments import parse_dataset
 from obd_jax.networks import MLP
 from obd_jax.teachers.torch_file import load_state_dicts
 from obd_jax.types import Array, InvalidInputError, Normalizer, Provenance, Teacher
@@ -63,8 +64,18 @@ def load_calql(path: str | os.PathLike, stats_path: str | os.PathLike, stats_key
         inputs = jnp.concatenate([normalizer.normalize(observations), actions], axis=-1)
         return jnp.asarray(critic.apply(critic_params, inputs))[..., 0]
 
-    provenance = Provenance("cal-ql checkpoint", path, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    provenance = Provenance("cal-ql checkpoint", path, digest, _task_of(stats_key))
     return Teacher(act, value, observation_size, action_size, provenance)
+
+
+def _task_of(stats_key: str) -> str | None:
+    """Gymnasium's id of the task of a data set, if the name is one of D4RL's."""
+    try:
+        environment, _ = parse_dataset(stats_key)
+    except InvalidInputError:
+        return None
+    return environment.gymnasium_id
 
 
 def _read_bytes(path):

@@ -1,13 +1,14 @@
 """Whether a teacher fits the data."""
 
+from obd_jax.environments import same_task
 from obd_jax.types import InvalidInputError, OfflineData, Teacher
 
 
 def check_teacher(teacher: Teacher, data: OfflineData) -> None:
-    """Refuses a teacher whose observations or actions are not of the data's size.
+    """Refuses a teacher whose observations or actions are not of the data's size or task.
 
     Raises:
-        InvalidInputError: sizes differ.
+        InvalidInputError: sizes differ, or both name a task and the two differ.
     """
     expected = (teacher.observation_size, teacher.action_size)
     given = (data.observation_size, data.action_size)
@@ -15,4 +16,10 @@ def check_teacher(teacher: Teacher, data: OfflineData) -> None:
         raise InvalidInputError(
             f"{data.provenance.name} has {given[0]} observations and {given[1]} actions; the "
             f"teacher {teacher.provenance.name} has {expected[0]} and {expected[1]}"
+        )
+    own, recorded_in = teacher.provenance.environment, data.provenance.environment
+    if own is not None and recorded_in is not None and not same_task(own, recorded_in):
+        raise InvalidInputError(
+            f"{data.provenance.name} was recorded in {recorded_in}; the teacher "
+            f"{teacher.provenance.name} is of {own}"
         )

@@ -15,8 +15,8 @@ def recorded(observations, episode):
     return from_arrays(
         observations,
         np.zeros((rows, 1)),
-        next_observations=observations,
-        terminals=np.arange(rows) % episode == episode - 1,
+        next_observations=np.roll(observations, -1, axis=0),
+        timeouts=np.arange(rows) % episode == episode - 1,
     )
 
 

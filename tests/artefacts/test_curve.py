@@ -13,8 +13,8 @@ RETURNS = [
 REFERENCES = {"teacher": 50.0, "data": 40.0, "random_real": 5.0}
 
 
-def draw(path, losses=LOSSES, returns=RETURNS, references=REFERENCES):
-    draw_curve(path, "hopper: a file", losses, returns, references, "normalised return")
+def draw(path, losses=LOSSES, returns=RETURNS, references=REFERENCES, title="hopper: a file"):
+    draw_curve(path, title, losses, returns, references, "normalised return")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     return matplotlib.image.imread(path)[..., :3]
 
@@ -34,3 +34,10 @@ def test_the_picture_shows_losses_returns_and_references(tmp_path):
 
 def test_a_run_without_curve_or_references_is_drawn(tmp_path):
     assert draw(tmp_path / "a.png", returns=RETURNS[:1], references={}).std() > 0.01
+
+
+def test_any_file_name_is_a_title(tmp_path):
+    """Two $ are no formula, and bytes that are no UTF-8 are shown as such."""
+    plain = draw(tmp_path / "plain.png")
+    for title in ("cost_$_per_$.hdf5", b"caf\xe9.hdf5".decode(errors="surrogateescape")):
+        assert np.abs(draw(tmp_path / "own.png", title=title) - plain).mean() > 1e-4

@@ -50,7 +50,7 @@ def test_a_set_is_readable_with_numpy_alone(path):
     assert arrays["observations"].shape == (N, D)
     np.testing.assert_array_equal(arrays["actions"], saved.synthetic.actions)
     # Raw units: what the environment shows; divided by the deviation after the mean is taken off.
-    normalized = (arrays["observations"] - arrays["observation_mean"]) / arrays["observation_std"]
+    normalized = (arrays["observations"] - arrays["observation_mean"]) / arrays["observation_scale"]
     np.testing.assert_allclose(normalized, saved.synthetic.observations, atol=1e-5)
     np.testing.assert_array_equal(arrays["normalized_observations"], saved.synthetic.observations)
     assert json.loads(str(arrays["card"])) == saved.card
@@ -145,14 +145,22 @@ def test_pickled_objects_are_refused_and_not_run(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["observations", "actions", "observation_mean", "observation_std", "card"]
+    "name", ["observations", "actions", "observation_mean", "observation_scale", "card"]
 )
 def test_a_set_without_an_array_is_refused_with_what_it_has(path, name):
     arrays = arrays_of(path)
-    del arrays[name]
+    del arrays[name], arrays["observation_std"]
     np.savez(path, **arrays)
     with pytest.raises(InvalidInputError, match=f"lacks {name}; it has .*normalized_obs"):
         load(path)
+
+
+def test_the_scale_may_have_its_older_name(path):
+    arrays = arrays_of(path)
+    np.testing.assert_array_equal(arrays["observation_std"], arrays["observation_scale"])
+    del arrays["observation_scale"]
+    np.savez(path, **arrays)
+    np.testing.assert_array_equal(load(path).normalizer.scale, make_set().normalizer.scale)
 
 
 UNUSABLE = {
@@ -160,13 +168,14 @@ UNUSABLE = {
     "flat actions": ({"actions": np.zeros(N)}, "do not fit together"),
     "no pairs": ({"observations": np.zeros((0, D)), "actions": np.zeros((0, A))}, "do not fit"),
     "another mean": ({"observation_mean": np.zeros(D + 1)}, "do not fit together"),
-    "another std": ({"observation_std": np.ones((1, D))}, "do not fit together"),
+    "another scale": ({"observation_scale": np.ones((1, D))}, "do not fit together"),
+    "two scales": ({"observation_std": np.ones(D)}, "observation_scale and another observation_s"),
     "other states": ({"normalized_observations": np.zeros((N, D + 1))}, "do not fit together"),
     "nan": ({"observations": np.full((N, D), np.nan)}, "observations that are not finite"),
     "inf": ({"actions": np.full((N, A), np.inf)}, "actions that are not finite"),
     "nan, normalised": ({"normalized_observations": np.full((N, D), np.nan)}, "not finite"),
     "text": ({"actions": np.full((N, A), "x")}, "actions that are not finite numbers"),
-    "zero std": ({"observation_std": np.zeros(D)}, "observation_std that is not positive"),
+    "zero scale": ({"observation_scale": np.zeros(D)}, "observation_scale that is not positive"),
     "no json": ({"card": np.array("{")}, "is not JSON"),
     "no object": ({"card": np.array("[1]")}, "is not a JSON object"),
 }

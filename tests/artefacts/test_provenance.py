@@ -1,10 +1,12 @@
 """Where a result comes from: data, teacher, environment, versions."""
 
 import json
+import os
 import platform
 
 import jax
 import numpy as np
+import pytest
 
 import obd_jax
 from obd_jax import environments, toy
@@ -20,6 +22,17 @@ def test_versions_are_those_that_run():
     assert {"flax", "optax", "gymnasium", "mujoco"} <= set(versions)
     assert versions["devices"] == [device.device_kind for device in jax.devices()]
     assert json.loads(json.dumps(versions)) == versions
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be bound here")
+def test_the_cores_are_those_that_the_process_may_use():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert software()["cores"] == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert software()["cores"] == len(before)
 
 
 def test_the_precision_is_the_one_asked_for():

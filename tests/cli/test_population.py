@@ -25,7 +25,7 @@ def main(monkeypatch):
         differ, names = MemberSettings((0,), temperatures), ("seed", "temperature")
         values = Flags({name: SimpleNamespace(present=name in given) for name in names})
         monkeypatch.setattr(population.flags, "FLAGS", values, raising=False)
-        monkeypatch.setattr(population.jax.distributed, "initialize", lambda: None)
+        monkeypatch.setattr(population.jax.distributed, "initialize", lambda *_: None)
         monkeypatch.setattr(population, "run_settings", lambda: SETTINGS)
         monkeypatch.setattr(population, "settings_from_flags", lambda _: differ)
         monkeypatch.setattr(population, "run_population", run)
@@ -55,6 +55,59 @@ def test_a_lost_process_is_told_of_in_two_lines(main, capsys, kind):
         "UNAVAILABLE: it ended\n"
         "error: another process of this job has ended, or cannot be reached\n"
     )
+
+
+@pytest.fixture
+def nowhere(monkeypatch):
+    """A process whose environment tells of no other."""
+    for name in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID"):
+        monkeypatch.delenv(f"JAX_{name}", raising=False)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_outside_of_a_cluster_one_line_says_what_is_needed():
+    with pytest.raises(OptionError) as refusal:
+        population.join()
+    said = refusal.value.spelled("--")
+    assert said.startswith("--distributed finds no job to be part of: neither SLURM, Open MPI")
+    assert "$JAX_COORDINATOR_ADDRESS, host:port of the first, $JAX_NUM_PROCESSES and $JAX_P" in said
+    assert "\n" not in said
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("NUM_PROCESSES", "two", r"\$JAX_NUM_PROCESSES must be a whole number, got 'two'"),
+        ("PROCESS_ID", "-1", r"\$JAX_PROCESS_ID must be a whole number, got '-1'"),
+        ("COORDINATOR_ADDRESS", "host", r"\$JAX_COORDINATOR_ADDRESS must be host:port, got 'host'"),
+    ],
+)
+def test_variables_that_cannot_be_used_are_refused(monkeypatch, name, value, words):
+    monkeypatch.setenv(f"JAX_{name}", value)
+    with pytest.raises(InvalidInputError, match=words):
+        population.join()
+
+
+def test_variables_of_the_environment_are_a_job_by_hand(monkeypatch):
+    given = {"COORDINATOR_ADDRESS": "localhost:1234", "NUM_PROCESSES": "2", "PROCESS_ID": "1"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"JAX_{name}", value)
+    calls = []
+    monkeypatch.setattr(population.jax.distributed, "initialize", lambda *a: calls.append(a))
+    population.join()
+    assert calls == [("localhost:1234", 2, 1)]
+
+
+def test_a_first_process_that_cannot_be_reached_is_told_of(monkeypatch, capsys):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: no one\nthere")
+
+    monkeypatch.setattr(population.jax.distributed, "initialize", fail)
+    with pytest.raises(SystemExit) as end:
+        population.join()
+    assert end.value.code == STOPPED
+    assert capsys.readouterr().err.splitlines()[0] == "DEADLINE_EXCEEDED: no one"
 
 
 def test_other_errors_are_bugs(main):

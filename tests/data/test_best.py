@@ -13,11 +13,13 @@ TIMEOUTS = np.array([0, 0, 1, 0, 1, 0, 0, 1, 0, 0])
 
 def make_data(rewards=REWARDS):
     states = np.arange(20.0).reshape(10, 2)
+    following = np.where(TIMEOUTS[:, None], states + 0.5, np.roll(states, -1, axis=0))
+    following[-1] = states[-1] + 0.5
     return data.from_arrays(
         states,
         np.zeros((10, 1)),
         rewards=rewards,
-        next_observations=states + 0.5,
+        next_observations=following,
         timeouts=TIMEOUTS,
     )
 
@@ -48,7 +50,16 @@ def test_a_share_out_of_range_is_refused(least):
         data.best_episodes(make_data(), least)
 
 
-@pytest.mark.parametrize("rewards", [None, -REWARDS * (REWARDS > 0)])
-def test_data_without_a_positive_return_have_no_good_episodes(rewards):
-    with pytest.raises(InvalidInputError, match="no share of the best"):
-        data.best_episodes(make_data(rewards), 0.5)
+# Returns -3, -8, -5 and -4.
+@pytest.mark.parametrize(
+    ("least", "returns"), [(1.0, [-3.0]), (0.8, [-3.0, -4.0]), (0.0, [-3.0, -8.0, -5.0, -4.0])]
+)
+def test_where_no_return_is_positive_the_share_counts_from_the_worst(least, returns):
+    rewards = -np.array([1, 1, 1, 4, 4, 1, 1, 3, 4, 0], np.float32)
+    best = data.best_episodes(make_data(rewards), least)
+    np.testing.assert_array_equal(best.episode_returns, returns)
+
+
+def test_episodes_without_rewards_are_refused():
+    with pytest.raises(InvalidInputError, match="all rewards are 0"):
+        data.best_episodes(make_data(None), 0.5)

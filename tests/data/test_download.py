@@ -57,7 +57,10 @@ class Server:
         if wanted and same and mood != "ignores range":
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         if start >= len(content):
-            handler.send_error(416)
+            handler.send_response(416)
+            if mood == "says its length":
+                handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.end_headers()
             return
         handler.send_response(206 if start else 200)
         if start:
@@ -153,6 +156,25 @@ def test_a_file_that_changed_meanwhile_is_started_anew(server, tmp_path):
         fetch(server, tmp_path / "data.hdf5", attempts=2)
     server.content, server.tag, server.moods = CONTENT, '"one"', ["good"]
     fetch(server, tmp_path / "data.hdf5")
+
+
+def test_a_file_that_changed_begins_a_new_count_of_what_arrives(server, tmp_path):
+    """As much as arrived of the old file need not arrive of the new one before it counts."""
+    server.content, server.tag = b"x" * 9_000_000, '"zero"'
+    server.moods = ["drops", "500"]
+    with pytest.raises(InvalidInputError):
+        fetch(server, tmp_path / "data.hdf5", attempts=2)
+    server.content, server.tag, server.moods = CONTENT, '"one"', ["drops"] * 3 + ["good"]
+    fetch(server, tmp_path / "data.hdf5", attempts=2)
+
+
+def test_a_part_that_is_the_whole_file_is_taken(server, tmp_path):
+    (tmp_path / ".data.hdf5.part").write_bytes(CONTENT)
+    (tmp_path / ".data.hdf5.part.etag").write_text(server.tag)
+    server.moods = ["says its length"]
+    fetch(server, tmp_path / "data.hdf5")
+    assert server.requests == [("says its length", f"bytes={len(CONTENT)}-")]
+    assert left_in(tmp_path) == ["data.hdf5"]
 
 
 def test_a_server_that_cannot_go_on_sends_all_anew(server, tmp_path):

@@ -1,12 +1,19 @@
 """Data recorded from policies of the package: what they are made of, the same for a seed."""
 
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
 import h5py
 import numpy as np
 import pytest
 
 from obd_jax import data, environments, recorded
 from obd_jax.data import embedded as module
-from obd_jax.data.cache import sha256
 from obd_jax.data.embedded import Part, embedded_parts, embedded_rows
 from obd_jax.types import InvalidInputError
 
@@ -110,7 +117,6 @@ def test_recorded_data_are_of_both_policies_and_say_what_they_are(cache):
     assert provenance.name == "hopper-medium-expert, 2400 rows, seed 0"
     assert provenance.environment == "Hopper-v4"
     (path,) = cache.glob("embedded/*.hdf5")
-    assert sha256(path) == provenance.sha256
     with h5py.File(path) as file:
         rewards = file["rewards"][()]
         assert "not D4RL's" in file.attrs["card"]
@@ -133,6 +139,30 @@ def test_the_cache_serves_a_second_call(cache):
     assert first.provenance == second.provenance
     assert len(notes) == 1
     assert "recording 2,400 transitions of hopper-medium-expert" in notes[0]
+
+
+def test_the_hash_is_of_the_arrays_alone(cache, monkeypatch):
+    """Another version of NumPy writes other bytes around equal arrays, and records nothing anew."""
+    first, notes = load("hopper-random", rows=400), []
+    (path,) = cache.glob("embedded/*.hdf5")
+    with h5py.File(path, "a") as file:
+        file.attrs["numpy"] = "9.9"
+    monkeypatch.setattr(
+        module, "version", lambda package: "9.9" if package == "numpy" else version(package)
+    )
+    again = load("hopper-random", rows=400, note=notes.append)
+    assert (again.provenance, notes) == (first.provenance, [])
+
+
+def test_a_recording_that_is_not_as_it_was_written_is_made_again(cache):
+    first, notes = load("hopper-random", rows=400), []
+    (path,) = cache.glob("embedded/*.hdf5")
+    with h5py.File(path, "a") as file:
+        file["rewards"][7] += 1.0
+    again = load("hopper-random", rows=400, note=notes.append)
+    assert again.provenance == first.provenance
+    np.testing.assert_array_equal(again.rewards, first.rewards)
+    assert "is not as it was written" in notes[0]
 
 
 def test_a_seed_repeats_its_data_and_another_does_not(cache):
@@ -162,3 +192,43 @@ def test_many_processes_record_what_one_does(cache, monkeypatch):
     ]
     expected = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
     np.testing.assert_array_equal(several.observations, data.from_arrays(**expected).observations)
+
+
+RECORD = """
+from obd_jax import data
+from obd_jax.reporting import CONSOLE
+data.load("hopper-medium", "embedded", rows=1_000_000, note=CONSOLE.note, progress=CONSOLE.progress)
+"""
+
+
+def children(pid):
+    """Processes that another one started, on Linux."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # It has ended.
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="processes are not listed")
+def test_workers_end_with_a_recorder_that_is_killed(tmp_path):
+    variables = {**os.environ, "OBD_JAX_CACHE": str(tmp_path), "LOKY_MAX_CPU_COUNT": "2"}
+    recorder = subprocess.Popen([sys.executable, "-c", RECORD], env=variables)
+    try:
+        deadline = time.monotonic() + 60
+        while len(children(recorder.pid)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(3.0)  # They are at work.
+        started = children(recorder.pid)
+        assert len(started) >= 3  # Two workers, and what looks after their memory.
+    finally:
+        recorder.send_signal(signal.SIGKILL)
+        recorder.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and any(pathlib.Path(f"/proc/{p}").exists() for p in started):
+        time.sleep(0.2)
+    assert not [p for p in started if pathlib.Path(f"/proc/{p}").exists()]

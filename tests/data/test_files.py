@@ -1,13 +1,14 @@
 """HDF5 files in D4RL's layout."""
 
 import hashlib
+import sys
 
 import h5py
 import numpy as np
 import pytest
 
 from obd_jax import environments
-from obd_jax.data import from_arrays, load_hdf5
+from obd_jax.data import from_arrays, load_file, load_hdf5
 from obd_jax.environments import normalized_score
 from obd_jax.types import InvalidInputError
 
@@ -67,12 +68,56 @@ def test_columns_and_numeric_flags_read_like_rows_of_bool(tmp_path):
     )
 
 
-def test_next_observations_and_other_members_are_ignored_as_in_d4rl(tmp_path):
+def loaders(tmp_path, fields):
+    """The same arrays from memory, HDF5 and npz."""
+    np.savez(tmp_path / "data.npz", **fields)
+    write(tmp_path / "data.hdf5", fields)
+    return (
+        lambda note: from_arrays(**fields, note=note),
+        lambda note: load_file(tmp_path / "data.hdf5", note=note),
+        lambda note: load_file(tmp_path / "data.npz", note=note),
+    )
+
+
+@pytest.mark.parametrize("kind", ["in order", "shuffled", "none"])
+def test_the_same_arrays_are_the_same_data_from_memory_and_files(tmp_path, kind):
+    fields = recording(40)
+    if kind != "none":
+        following = np.concatenate([fields["observations"][1:], np.ones((1, 4))])
+        following[[6, 12]] = 2.0
+        fields["next_observations"] = following
+    if kind == "shuffled":
+        order = np.random.default_rng(1).permutation(40)
+        fields = {name: array[order] for name, array in fields.items()}
+    notes = []
+    first, *others = (load(notes.append) for load in loaders(tmp_path, fields))
+    for other in others:
+        assert_same_transitions(other, first)
+    if kind != "none":
+        np.testing.assert_array_equal(
+            first.next_observations, fields["next_observations"].astype(np.float32)
+        )
+    assert len(first) == (38 if kind == "none" else 40)
+    assert len({note.split(": ", 1)[1] for note in notes}) == (kind == "shuffled")
+
+
+def test_other_members_are_ignored(tmp_path):
     fields = recording()
-    more = {**fields, "next_observations": np.zeros((20, 4)), "infos/qpos": np.zeros((20, 3))}
+    more = {**fields, "infos/qpos": np.zeros((20, 3)), "other": np.zeros(3)}
     assert_same_transitions(
         load_hdf5(write(tmp_path / "a", fields)), load_hdf5(write(tmp_path / "b", more))
     )
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "npz"])
+def test_next_observations_of_another_length_are_not_used_and_that_is_said(tmp_path, suffix):
+    fields = recording()
+    more = {**fields, "next_observations": fields["observations"][1:]}
+    path, notes = tmp_path / f"data.{suffix}", []
+    write(path, more) if suffix == "hdf5" else np.savez(path, **more)
+    assert_same_transitions(load_file(path, note=notes.append), from_arrays(**fields))
+    (note,) = notes
+    assert "next_observations have shape (19, 4), observations (20, 4): not used" in note
 
 
 def test_timeouts_may_be_missing(tmp_path):
@@ -124,9 +169,58 @@ def test_a_missing_key_is_refused_with_those_found_and_needed(tmp_path):
     path = write(tmp_path / "data.hdf5", fields)
     expected = (
         "lacks rewards; needed are observations, actions, rewards, terminals; "
-        "found actions, observations, terminals$"
+        "found actions, infos, observations, terminals$"
     )
     with pytest.raises(InvalidInputError, match=expected):
+        load_hdf5(path)
+
+
+@pytest.mark.parametrize(
+    ("member", "layout"),
+    [
+        ("data/demo_0/actions", "robomimic"),
+        ("episode_0/actions", "Minari"),
+        ("traj_0/actions", "ManiSkill"),
+        ("observations_0", "d3rlpy"),
+    ],
+)
+def test_other_layouts_are_refused_by_name_and_in_a_line(tmp_path, member, layout):
+    fields = {member: np.zeros(3), **{f"rewards_{i}": np.zeros(2) for i in range(300)}}
+    path = write(tmp_path / "data.hdf5", fields)
+    with pytest.raises(InvalidInputError, match=layout) as refused:
+        load_hdf5(path)
+    assert len(str(refused.value)) < 500 + len(str(path))
+
+
+def test_a_virtual_data_set_without_its_source_is_refused(tmp_path):
+    """HDF5 reads it as zeros."""
+    fields = recording()
+    shape = fields["observations"].shape
+    write(tmp_path / "source.hdf5", {"observations": fields.pop("observations")})
+    layout = h5py.VirtualLayout(shape=shape, dtype="f8")
+    layout[:] = h5py.VirtualSource("source.hdf5", "observations", shape=shape)
+    path = write(tmp_path / "data.hdf5", fields)
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("observations", layout)
+    loaded = load_hdf5(path)
+    assert np.abs(loaded.observations).max() > 0
+    (tmp_path / "source.hdf5").unlink()
+    with pytest.raises(InvalidInputError, match=r"virtual data set whose source source\.hdf5"):
+        load_hdf5(path)
+
+
+def test_a_compression_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    fields = recording()
+    observations = fields.pop("observations")
+    path = write(tmp_path / "data.hdf5", fields)
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_chunk(observations.shape)
+    creation.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+    with h5py.File(path, "a") as file:
+        space = h5py.h5s.create_simple(observations.shape)
+        h5py.h5d.create(file.id, b"observations", h5py.h5t.NATIVE_FLOAT, space, creation)
+    with pytest.raises(InvalidInputError, match=r"filter 32015 .*`pip install hdf5plugin`"):
         load_hdf5(path)
 
 

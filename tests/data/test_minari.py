@@ -164,6 +164,24 @@ def test_a_damaged_store_is_refused(store):
         data.load("mine/hdf5-v0")
 
 
+def test_a_store_without_its_data_says_what_to_remove(store):
+    create("mine/hdf5-v0", episodes())
+    (path,) = store.rglob("main_data.hdf5")
+    path.unlink()
+    with pytest.raises(InvalidInputError, match=r"remove .*mine/hdf5-v0: then source=minari"):
+        data.load("mine/hdf5-v0", "minari")
+
+
+def test_episodes_that_minaris_reader_cuts_are_refused(store, monkeypatch):
+    create("mine/hdf5-v0", episodes())
+    whole = minari.MinariDataset.iterate_episodes
+    monkeypatch.setattr(
+        minari.MinariDataset, "iterate_episodes", lambda self: list(whole(self))[:-1]
+    )
+    with pytest.raises(InvalidInputError, match=r"gives 21 of the 33 steps"):
+        data.load("mine/hdf5-v0")
+
+
 def test_without_minari_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
     for name, source in (("hopper-medium", "minari"), ("mujoco/hopper/medium-v0", "auto")):

@@ -55,6 +55,25 @@ def test_d4rls_own_file_is_used_where_it_is(folders, name, source):
     assert notes == ([f"data: D4RL's own file {path}"] if source == "auto" else [])
 
 
+def test_d4rls_own_file_is_read_by_d4rls_own_rule(folders):
+    fields = recording()
+    fields["timeouts"] = np.arange(40) == 30
+    more = {
+        **fields,
+        "next_observations": np.zeros((40, 11)),
+        "dones": np.arange(40) == 3,
+        "infos/qpos": np.zeros((40, 3)),
+    }
+    write(folders / "d4rl" / FILE, more)
+    loaded = data.load("hopper-medium-expert-v2")
+    kept = np.setdiff1d(np.arange(39), [30])
+    observations = fields["observations"].astype(np.float32)
+    np.testing.assert_array_equal(loaded.observations, observations[kept])
+    np.testing.assert_array_equal(loaded.next_observations, observations[kept + 1])
+    np.testing.assert_array_equal(loaded.terminals, fields["terminals"][kept])
+    np.testing.assert_array_equal(loaded.episode_starts, [0, 20, 30])
+
+
 def test_without_it_the_data_are_embedded_and_that_is_said(folders):
     notes = []
     loaded = data.load("hopper-medium", rows=800, note=notes.append)

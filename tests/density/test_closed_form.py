@@ -11,6 +11,7 @@ import scipy.stats
 import sklearn.neighbors
 
 from obd_jax import density
+from obd_jax.density.references import fingerprints
 from obd_jax.types import InvalidInputError
 
 
@@ -96,18 +97,54 @@ def test_knn_resolves_distances_far_below_the_rounding_of_squared_norms():
     grid[:3, 0] = 20.0, 20.00002, 20.00006
     estimator = density.knn(2)
     params = estimator.init(jax.random.key(0), grid.astype(np.float32))
-    gap = float(np.float32(20.00002) - np.float32(20.0))
-    expected = math.log(2 / 2000) - math.log(2 * gap)
+    gap = float(np.float32(20.00006) - np.float32(20.0))
+    expected = math.log(2 / 1999) - math.log(2 * gap)
     assert estimator.log_prob(params, jnp.float32([[20.0]]))[0] == pytest.approx(expected, abs=0.1)
 
 
-def test_knn_counts_a_scored_reference_as_its_own_first_neighbour():
-    estimator = density.knn(2)
+def test_knn_leaves_out_a_reference_that_is_scored():
+    estimator = density.knn(1)
     observations = jnp.float32([[0.0], [1.0], [3.0]])
     params = estimator.init(jax.random.key(0), observations)
-    # r_2 is the distance to the nearest other state: 1, 1, 2.
-    expected = np.log(2 / 3) - np.log(2 * np.array([1.0, 1.0, 2.0]))
+    # The distance to the nearest other state is 1, 1 and 2, and there are two others.
+    expected = np.log(1 / 2) - np.log(2 * np.array([1.0, 1.0, 2.0]))
     np.testing.assert_allclose(estimator.log_prob(params, observations), expected, rtol=1e-4)
+
+
+def test_kde_leaves_out_a_reference_that_is_scored():
+    estimator = density.kde(0.5)
+    # The first two are the same state: each leaves out one of them.
+    observations = np.float32([[0.0, 1.0], [0.0, 1.0], [1.0, 3.0], [5.0, -1.0]])
+    params = estimator.init(jax.random.key(0), observations)
+    mean, std = observations.mean(0), observations.std(0)
+    points = ((observations - mean) / std).astype(np.float64)
+    kernels = np.exp(-((points[:, None] - points[None]) ** 2).sum(-1) / 2 / 0.5**2)
+    kernels /= 2 * np.pi * 0.5**2 * std.prod()
+    expected = np.log((kernels.sum(1) - np.diag(kernels)) / 3)
+    np.testing.assert_allclose(estimator.log_prob(params, observations), expected, rtol=1e-4)
+    fresh = observations + np.float32([[0.0, 1e-3]])
+    assert (estimator.log_prob(params, fresh)[2:] > expected[2:] + 1).all()
+
+
+@pytest.mark.parametrize("make", [lambda: density.kde(max_references=1), density.kde])
+def test_a_kde_of_one_state_is_its_own_kernel(make):
+    observations = np.zeros((2, 3), np.float32)
+    estimator = make()
+    params = estimator.init(jax.random.key(0), observations)
+    gradient = jax.grad(lambda x: estimator.log_prob(params, x).sum())(observations)
+    assert np.isfinite(estimator.log_prob(params, observations)).all()
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i4"])
+def test_fingerprints_tell_rows_apart_by_their_bits(dtype):
+    # Small whole numbers, whose last bits are all zero.
+    with jax.enable_x64(dtype == "f8"):
+        grid = np.stack(np.meshgrid(np.arange(200), np.arange(-100, 100)), -1).reshape(-1, 2)
+        found = np.asarray(fingerprints(jnp.asarray(grid.astype(dtype))))
+        assert len(set(found.tolist())) > len(grid) - 3
+        again = jax.jit(fingerprints)(jnp.asarray(grid[::-1].astype(dtype)))
+        np.testing.assert_array_equal(again, found[::-1])
 
 
 @pytest.mark.parametrize("make", [density.kde, density.knn])

@@ -101,6 +101,19 @@ def test_a_single_repeated_state_gives_a_finite_density(estimator):
     assert np.isfinite(log_prob(estimator, params, observations)).all()
 
 
+@pytest.mark.parametrize(
+    "estimator", [*(e for e, _ in ESTIMATORS.values()), density.knn(2)], ids=[*ESTIMATORS, "knn-2"]
+)
+def test_states_that_were_fitted_are_as_dense_as_fresh_ones_of_the_same_law(estimator):
+    rng = np.random.default_rng(8)
+    observations, fresh = rng.standard_normal((2, ROWS, 6)).astype(np.float32)
+    params = fit(estimator, observations)
+    states = observations, fresh
+    fitted, other = (log_prob(estimator, params, x).astype(float) for x in states)
+    error = ((fitted.var() + other.var()) / ROWS) ** 0.5
+    assert fitted.mean() == pytest.approx(other.mean(), abs=4 * error)
+
+
 @table
 def test_far_away_states_are_finite_and_less_likely(estimator):
     observations = banana(np.random.default_rng(5), ROWS)

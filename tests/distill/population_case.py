@@ -57,24 +57,6 @@ def population(**options):
     return gather(states.synthetic), history[-1]
 
 
-def batch_shared(mesh):
-    """The first member by `train`, the states of its batches shared out."""
-    from obd_jax import distill
-
-    keys, rates, targets, synthetic = problem()
-    state, history = distill.train(
-        keys[0],
-        make_distiller(rates[0]),
-        targets._replace(weights=targets.weights[0]),
-        jax.tree.map(lambda leaf: leaf[0], synthetic),
-        steps=7,
-        batch_size=16,
-        steps_per_call=3,
-        mesh=mesh,
-    )
-    return jax.tree.map(np.asarray, state.synthetic), history[-1]
-
-
 def main():
     """Write what all devices find."""
     parser = argparse.ArgumentParser()
@@ -92,15 +74,12 @@ def main():
     mesh = distill.device_mesh()
     assert mesh.size == options.devices * options.processes
     sets, record = population(mesh=mesh)
-    alone, alone_record = batch_shared(mesh)
     if options.process == 0:
         np.savez(
             options.out,
             observations=sets.observations,
             actions=sets.actions,
             loss=record["loss"],
-            alone_observations=alone.observations,
-            alone_loss=alone_record["loss"],
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from obd_jax import distill, networks, students
+from obd_jax import distill, networks, optimizers, students
 from obd_jax.types import InvalidInputError, Student, SyntheticData, Targets
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -308,6 +308,28 @@ def test_without_spread_the_loss_is_on_average_that_of_many_students_mean():
 def test_a_spread_out_of_range_is_refused(spread):
     with pytest.raises(InvalidInputError, match=r"spread must be in \[0, 1\]"):
         distill.distiller(make_student(optax.sgd(0.1)), optax.sgd(1.0), spread=spread)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_numbers_of_a_distiller_can_be_traced(name):
+    synthetic, batch = make_problem()
+
+    def step(rate, momentum, spread):
+        student = make_student(optimizers.make("sgd", rate, momentum), steps=2)
+        distiller = distill.distiller(
+            student,
+            optimizers.make(name, rate, momentum),
+            constraint=distill.squashed(),
+            spread=spread,
+        )
+        state, _ = distiller.update(distiller.init(jax.random.key(0), synthetic), batch)
+        return state.synthetic.actions
+
+    numbers = jnp.array([0.01, 0.02]), jnp.array([0.5, 0.9]), jnp.array([0.3, 0.6])
+    together = jax.jit(jax.vmap(step))(*numbers)
+    for i, found in enumerate(together):
+        alone = step(*(float(column[i]) for column in numbers))
+        np.testing.assert_allclose(found, alone, atol=1e-5)
 
 
 def test_several_students_share_the_weighted_sum_of_their_losses():

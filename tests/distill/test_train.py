@@ -1,5 +1,6 @@
 """The driver: budgets, annealing, batches, records, and stopping at numbers not finite."""
 
+import pathlib
 import time
 
 import jax
@@ -66,6 +67,23 @@ def test_the_driver_equals_a_plain_loop_over_updates():
         batch = distill.sample(jax.random.fold_in(batch_key, step), make_targets(), 8)
         state, _ = distiller.update(state, batch, distill.cosine_anneal(np.array(step / 25)))
     np.testing.assert_allclose(driven.synthetic.actions, state.synthetic.actions, rtol=1e-5)
+
+
+def programs():
+    """Names of the compiled blocks of steps that the cache of programs holds."""
+    folder = pathlib.Path(jax.config.values["jax_compilation_cache_dir"])
+    return {path.name for path in folder.glob("jit_block*-cache")}
+
+
+def test_seeds_and_data_of_a_size_share_one_compiled_program():
+    distiller = distill.distiller(mean_student(), optax.sgd(0.123))
+    before = programs()
+    train(distiller)
+    first = programs() - before
+    assert len(first) == 1
+    train(distiller, key=jax.random.key(8))
+    train(distiller, targets=make_targets(0.3))
+    assert programs() - before == first
 
 
 def test_the_same_key_gives_the_same_set_and_blocks_do_not_matter():

@@ -1,5 +1,7 @@
 """Functions that are traced once for all processes."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,6 +58,33 @@ def test_another_name_or_source_is_another_function(folder, counted):
     counted.source.write_text("2")
     check(counted())
     assert len(counted.calls) == len(list(folder.iterdir())) == 3
+
+
+def test_a_function_in_a_file_that_has_changed_is_another_one(folder, tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text("")
+    found = []
+    for number in (1, 2):
+        module = tmp_path / "defined.py"
+        module.write_text(f"def function(x):\n    return {number} * x\n")
+        scope = {}
+        exec(compile(module.read_text(), str(module), "exec"), scope)
+        found.append(traced(scope["function"], "scale", source, FORM)(jnp.ones(3)))
+    np.testing.assert_array_equal(found[1], 2.0)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_simulation_depends_on_both_of_its_files(monkeypatch):
+    mjx = pytest.importorskip("obd_jax.evaluation.mjx")
+    sources = []
+
+    def spy(function, name, source, *forms):
+        sources.append({source.name, pathlib.Path(function.__code__.co_filename).name})
+        return function
+
+    monkeypatch.setattr(mjx, "traced", spy)
+    mjx._simulation("hopper", "mjx", 1)
+    assert sources == [{"locomotion.py", "mjx.py"}] * 2
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b""])

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from obd_jax import artefacts, evaluation, runs
+from obd_jax import artefacts, density, evaluation, runs
 from obd_jax.cli import STOPPED
 from obd_jax.pipeline import MemberSettings, RunSettings, population, run, run_population
 from obd_jax.pipeline.population import member_name, members_of, population_summary
@@ -182,6 +182,60 @@ def test_stopped_it_resumes_to_the_same_sets(alone, tmp_path, monkeypatch):
         run_population(settings, both, SILENT)
 
 
+def test_density_weights_are_kept_and_metrics_on_the_disk_before_a_checkpoint(
+    tmp_path, monkeypatch
+):
+    settings = tiny(tmp_path / "out", checkpoint_minutes=0.0)
+    both = MemberSettings((0, 1), (0.1, 0.0, 0.3))
+    events, expected, checkpoints = [], [], runs.Checkpoints
+    save, sync, fit = checkpoints.save, runs.RunFolder.sync_metrics, density.fit
+
+    def saved(self, step, *rest):
+        events.append(step)
+        save(self, step, *rest)
+        if step == 10 and "stopped" not in events:
+            events.append("stopped")
+            raise runs.Stopped
+
+    def synced(self):
+        events.append("sync")
+        sync(self)
+
+    def fitted(*arguments, **options):
+        events.append("fit")
+        return fit(*arguments, **options)
+
+    def weights_of(objectives):
+        return [each.weights for each in objectives]
+
+    objectives = population._objectives
+
+    def kept(*arguments):
+        found = objectives(*arguments)
+        expected.append(weights_of(found))
+        return found
+
+    monkeypatch.setattr(checkpoints, "save", saved)
+    monkeypatch.setattr(runs.RunFolder, "sync_metrics", synced)
+    monkeypatch.setattr(density, "fit", fitted)
+    monkeypatch.setattr(population, "_objectives", kept)
+    with pytest.raises(runs.Stopped):
+        run_population(settings, both, SILENT)
+    # The weights of either temperature, then the states.
+    assert events == ["fit", 0, 0, "sync", 10, "stopped"]
+    results = run_population(settings, both, SILENT)
+    assert events[6:] == ["sync", 20]
+    for before, after in zip(*expected, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert results["seconds"]["density"] > 0
+    cards = [
+        artefacts.load(tmp_path / "out/sets" / member["name"]).card["density"]
+        for member in results["members"]
+    ]
+    assert [card and card["estimator"] for card in cards] == ["gaussian", None, "gaussian"] * 2
+    assert cards[0]["effective_sample_fraction"] > cards[2]["effective_sample_fraction"]
+
+
 def test_a_process_that_is_killed_ends_the_other_one_too_and_both_resume(tmp_path):
     job = {"outer_steps": 20_000, "checkpoint_minutes": 0}
     first, second = start(tmp_path / "two", job_number(), **job)
@@ -225,21 +279,23 @@ def test_devices_that_cannot_share_the_sets_are_told_of(tmp_path, monkeypatch, c
     assert capsys.readouterr().err == "3 of 4 devices share the 3 sets equally\n"
 
 
-def test_work_for_a_temperature_is_done_once(monkeypatch):
+def test_work_for_a_temperature_is_done_once(monkeypatch, tmp_path):
     done, first = [], object()
 
-    def reweight(distillation, prepared, *_, cache):
+    def reweight(distillation, prepared, objective, clock, reporter, folder, cache, place, phase):
         assert prepared is first
-        done.append((distillation.density.temperature, id(cache)))
+        assert folder is tmp_path
+        done.append((distillation.density.temperature, id(cache), place))
         return distillation.density.temperature
 
     monkeypatch.setattr(population, "reweight", reweight)
     monkeypatch.setattr(population, "make_objective", lambda *_: None)
     members = members_of(RunSettings(), MemberSettings((3, 4), (0.1, 0.0)))
-    found = population._objectives(members, first, Clock(), SILENT)
+    found = population._objectives(members, first, Clock(), SILENT, tmp_path)
     assert found == [0.1, 0.0, 0.1, 0.0]
-    assert [temperature for temperature, _ in done] == [0.1, 0.0]
-    assert len({cache for _, cache in done}) == 1
+    assert [temperature for temperature, *_ in done] == [0.1, 0.0]
+    assert len({cache for _, cache, _ in done}) == 1
+    assert [place for *_, place in done] == ["density-0.1", "density-0"]
 
 
 def test_members_differ_in_seed_and_temperature_alone():

@@ -95,3 +95,13 @@ def test_more_pairs_than_states_distilled_are_refused(monkeypatch):
     problem = load_problem(TINY, SILENT)
     with pytest.raises(InvalidInputError, match="pairs must be between 1 and the 500 states"):
         prepare(None, problem, with_options(Distillation(), pairs=501), SILENT)
+
+
+def test_pairs_do_not_count_beside_a_start(monkeypatch, tmp_path):
+    few_transitions(monkeypatch)
+    problem = load_problem(TINY, SILENT)
+    path = save_start(tmp_path, 4, 2)
+    for start in (path, tmp_path):  # The file, or its folder.
+        settings = with_options(Distillation(), pairs=501, start=str(start))
+        found = prepare(jax.random.key(0), problem, settings, SILENT)
+        assert len(found.start.actions) == 4

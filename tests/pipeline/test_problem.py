@@ -2,16 +2,20 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax import Problem, data, environments, toy
+from obd_jax import Problem, data, environments, teachers, toy
 from obd_jax.pipeline import problem
+from obd_jax.pipeline.preparation import prepare
 from obd_jax.pipeline.problem import environment_named, load_problem
-from obd_jax.pipeline.settings import RunSettings
-from obd_jax.reporting import SILENT
+from obd_jax.pipeline.settings import Distillation, RunSettings
+from obd_jax.pipeline.targets import make_objective
+from obd_jax.reporting import SILENT, Clock
 from obd_jax.settings import from_options
+from obd_jax.teachers import TeacherSettings
 from obd_jax.types import InvalidInputError, Teacher
 from tests.pipeline.toy_runs import TINY, few_transitions
 
@@ -82,7 +86,6 @@ def test_a_function_is_a_teacher_without_a_critic():
 
 
 UNUSABLE = {
-    "nothing": (None, "a near-expert policy is needed: teacher takes rebrac, td3_bc"),
     "the package's for own data": ("bundled", "teacher=bundled is for embedded data"),
     "of other sizes": (
         toy.teacher()._replace(observation_size=5),
@@ -112,6 +115,63 @@ def test_unusable_teachers_are_refused(case):
     given, message = UNUSABLE[case]
     with pytest.raises(InvalidInputError, match=message):
         Problem(arrays(), given)
+
+
+def recorded_in(environment, offline=None):
+    offline = arrays(17, 6) if offline is None else offline
+    provenance = dataclasses.replace(offline.provenance, environment=environment)
+    return dataclasses.replace(offline, provenance=provenance)
+
+
+def test_data_teacher_and_environment_of_two_tasks_of_equal_sizes_are_refused():
+    offline = recorded_in("HalfCheetah-v2")
+    own = teachers.behavior_teacher("halfcheetah")
+    other = teachers.behavior_teacher("walker2d")
+    assert Problem(offline, own, "halfcheetah").teacher is own  # Versions may differ.
+    with pytest.raises(InvalidInputError, match=r"HalfCheetah-v2; .* scored in Walker2d-v4"):
+        Problem(offline, own, "walker2d")
+    with pytest.raises(InvalidInputError, match=r"HalfCheetah-v2; the teacher .* of Walker2d-v4"):
+        Problem(offline, other)
+    unknown = arrays(17, 6)
+    with pytest.raises(InvalidInputError, match=r"of Walker2d-v4; .* scored in HalfCheetah-v4"):
+        Problem(unknown, other, "halfcheetah")
+    assert Problem(unknown, own, "halfcheetah").environment.name == "halfcheetah"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    {
+        "unknown": (None, ["does not name its task; taken as HalfCheetah-v4"]),
+        "another version": ("HalfCheetah-v2", ["in HalfCheetah-v2, scored in HalfCheetah-v4"]),
+        "the same": ("HalfCheetah-v4", []),
+    }.values(),
+)
+def test_what_is_not_known_of_tasks_is_said(recorded, said, monkeypatch, tmp_path):
+    offline, notes = recorded_in(recorded), []
+    monkeypatch.setattr(problem, "load_data", lambda *_: offline)
+    path = str(tmp_path / "t.npz")
+    monkeypatch.setattr(
+        TeacherSettings, "load", lambda self: teachers.behavior_teacher("halfcheetah")
+    )
+    settings = from_options(
+        RunSettings, {"dataset_path": "x", "env": "halfcheetah", "teacher": path}
+    )
+    load_problem(settings, SILENT._replace(note=notes.append))
+    assert len(notes) == len(said)
+    for note, words in zip(notes, said, strict=True):
+        assert words in note
+
+
+def test_own_data_need_no_teacher_where_their_own_actions_are_cloned():
+    bare = Problem(arrays())
+    assert bare.teacher is None
+    settings = from_options(Distillation, {"objective": "dbc", "pairs": 8})
+    prepared = prepare(jax.random.key(0), bare, settings, SILENT)
+    assert make_objective(settings, prepared, Clock()).name == "dbc"
+    for objective in (None, "pbc", "av_pbc"):
+        needs = from_options(Distillation, {"objective": objective, "pairs": 8})
+        with pytest.raises(InvalidInputError, match=r"near-expert .* objective=dbc does without"):
+            prepare(jax.random.key(0), bare, needs, SILENT)
 
 
 def test_an_algorithm_is_a_teacher_that_is_still_to_be_trained(monkeypatch):

@@ -132,6 +132,25 @@ def test_changes_that_do_not_apply_are_refused(of_kernel, changes, message):
         rescored(of_kernel[0], changes)
 
 
+@pytest.mark.parametrize("changes", [{"seed": 3}, {"ensemble": 2}])
+def test_what_changes_nothing_for_a_kernel_student_is_refused(of_kernel, of_mlp, changes):
+    (name,) = changes
+    settings = with_options(RescoreSettings(), path=str(of_kernel[0]), **changes)
+    with pytest.raises(InvalidInputError, match=f"{name} changes nothing for student=kernel"):
+        rescore(settings, {}, SILENT)
+    short = {"students": 1, "episodes": 1}
+    settings = with_options(RescoreSettings(), path=str(of_mlp[0]), **changes, **short)
+    assert rescore(settings, {}, SILENT)["returns"]["synthetic"]["episodes"] == 1
+
+
+def test_the_folder_of_a_run_stands_for_its_set(of_kernel):
+    folder, _ = of_kernel
+    settings = RescoreSettings(str(folder), rollouts=RolloutSettings(**ROLLOUTS))
+    again = rescore(settings, {}, SILENT)
+    assert again["provenance"]["set"]["name"] == str(folder / "distilled.npz")
+    assert again["returns"] == rescored(folder)["returns"]
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [

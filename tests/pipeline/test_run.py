@@ -86,7 +86,7 @@ def test_the_distilled_set_is_readable_with_numpy_alone(finished):
     assert arrays["observations"].shape == (32, 4)
     assert arrays["actions"].shape == (32, 2)
     assert np.abs(arrays["actions"]).max() <= 1.0
-    assert arrays["observation_mean"].shape == arrays["observation_std"].shape == (4,)
+    assert arrays["observation_mean"].shape == arrays["observation_scale"].shape == (4,)
     data = problem.load_problem(REAL, SILENT).data
     np.testing.assert_allclose(
         arrays["observation_mean"], data.observations.mean(axis=0, dtype=np.float64), atol=1e-5

@@ -1,12 +1,20 @@
 """Reference rows, the curve, and scores as text."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
 from obd_jax import evaluation
 from obd_jax.evaluation import CURVE_EPISODES, CURVE_SEED, CURVE_STUDENTS, FINAL_SEED
 from obd_jax.pipeline import scores
-from obd_jax.pipeline.scores import Curve, score_references, score_teacher, table
+from obd_jax.pipeline.scores import (
+    Curve,
+    run_summary,
+    score_references,
+    score_teacher,
+    table,
+)
 from obd_jax.reporting import SILENT, Clock
 from obd_jax.types import SyntheticData
 from tests.pipeline.toy_runs import TINY, few_transitions, prepared_for
@@ -113,10 +121,17 @@ def test_the_curve_has_its_points_along_the_steps(prepared, monkeypatch):
     ]
     assert set(asked) == {("curve", CURVE_STUDENTS, CURVE_EPISODES, CURVE_SEED)}
     assert set(clock.seconds) == {"curve"}
+    assert curve.about == {
+        "students": CURVE_STUDENTS,
+        "episodes": CURVE_EPISODES,
+        "seed": CURVE_SEED,
+        "last": 3.5,
+    }
     # Without points nothing is scored.
     asked.clear()
     curve, folder, clock = along(0)
     assert (curve.returns, asked, clock.seconds) == ([], [], {})
+    assert curve.about is None
     assert folder.records == curve.losses
 
 
@@ -125,6 +140,31 @@ def test_a_curve_takes_up_the_records_of_the_process_before(prepared, monkeypatc
     loss, point = {"step": 10, "loss": 0.5}, {"step": 10, "return": 3.0}
     curve.resume([point, loss])
     assert (curve.losses, curve.returns) == ([loss], [point])
+
+
+def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
+    row = {"mean": 94.8, "iqm": 95.0, "ci95": (90, 99), "per_student": [94.8], "episodes": 100}
+    results = {
+        "returns": {"synthetic": row},
+        "unit": UNIT,
+        "curve": {"students": 1, "episodes": 10, "seed": 1, "last": 68.0},
+        "seconds": {},
+        "outer_steps": 20,
+        "provenance": {"data": {"source": "arrays", "name": "mine"}},
+    }
+    said = run_summary(results, pathlib.Path("runs/a/distilled.npz"))
+    assert (
+        "curve: its last point 68.0 is of 10 episodes; the score 94.8 of 100 episodes, other ones"
+    ) in said.splitlines()
+    several = {"students": 5, "episodes": 2, "seed": 1, "last": 68.0}
+    said = run_summary({**results, "curve": several}, pathlib.Path("a"))
+    assert "68.0 is of 5 students, 2 episodes each;" in said
+    assert "curve" not in run_summary({**results, "curve": None}, pathlib.Path("a"))
+    alone = prepared._replace(student=prepared.student._replace(deterministic=True))
+    curve = Curve(alone, 40, 2, Folder(), Clock(), SILENT)
+    curve.resume([{"step": 40, "return": 68.0}])
+    assert curve.about["students"] == 1
+    assert curve.about["episodes"] == CURVE_STUDENTS * CURVE_EPISODES
 
 
 UNIT = "normalised return"

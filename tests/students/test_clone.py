@@ -47,6 +47,28 @@ def test_the_key_decides_everything():
     assert not np.array_equal(first(0), first(1))
 
 
+def test_seeds_and_data_of_a_size_share_one_program_that_holds_neither(monkeypatch):
+    texts, jit = [], jax.jit
+
+    def lowering_jit(function, **options):
+        compiled = jit(function, **options)
+
+        def call(*arguments):
+            texts.append(compiled.lower(*arguments).as_text())
+            return compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(jax, "jit", lowering_jit)
+    observations, actions = pairs(500)
+    options = {"hidden_sizes": (8,), "steps": 2, "block": 2}
+    students.clone(jax.random.key(0), observations, actions, **options)
+    students.clone(jax.random.key(1), 2 * observations, actions, **options)
+    first, second = (text for text in texts if "train_block" in text)
+    assert first == second
+    assert len(first) < 1_000_000
+
+
 def test_bad_input_is_refused():
     with pytest.raises(InvalidInputError, match=r"a multiple of 1000, got 1500, 256 and 0\.0003"):
         students.clone(jax.random.key(0), *pairs(50), steps=1500)

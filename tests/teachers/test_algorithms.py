@@ -10,6 +10,7 @@ import scipy.special
 import scipy.stats
 
 from obd_jax import data, teachers
+from obd_jax.reporting import SILENT
 from obd_jax.teachers import ALGORITHMS, Batch, make_algorithm
 from obd_jax.teachers.algorithm import act, value
 from obd_jax.types import InvalidInputError
@@ -316,7 +317,12 @@ def bandit(seed=0):
     actions = rng.uniform(-1, 1, (ROWS, 2))
     rewards = 1 - np.square(actions - 0.6 * np.tanh(states)).sum(-1)
     return data.from_arrays(
-        states, actions, rewards, next_observations=states, terminals=np.ones(ROWS)
+        states,
+        actions,
+        rewards,
+        next_observations=states,
+        terminals=np.ones(ROWS),
+        note=SILENT.note,
     )
 
 
@@ -331,6 +337,7 @@ def chain():
         rewards,
         next_observations=np.roll(states, -1, axis=0),
         terminals=np.tile([0, 1], ROWS // 2),
+        note=SILENT.note,
     )
 
 
@@ -360,6 +367,7 @@ def regulator(noise=0.3, horizon=20, seed=0):
         rows[2],
         next_observations=rows[3][:, None],
         terminals=terminals,
+        note=SILENT.note,  # All episodes have one length.
     )
     return recorded, gain, p
 

@@ -53,6 +53,9 @@ def test_a_training_leaves_its_files_and_resumes_from_them(tmp_path, capsys):
     assert actions.shape == (5, 3)
     assert np.abs(actions).max() <= 1
 
+    with pytest.raises(InvalidInputError, match=r"steps is 1000, and .*checkpoint.npz has 3000"):
+        train_behavior.train(dataclasses.replace(longer, steps=1000))
+    assert rows_of(folder) == again
     with pytest.raises(InvalidInputError, match=r"batch_size is 8, the run in .* has 4"):
         train_behavior.train(dataclasses.replace(longer, batch_size=8))
 
