@@ -14,7 +14,7 @@ import numpy as np
 from protocol import CLONE_STEPS, DATASETS, EPISODES, ROWS, SDR_LAST_STEP
 
 from obd_jax.cli import define_flags, run_main, settings_from_flags
-from obd_jax.evaluation import nested_bootstrap_interval
+from obd_jax.evaluation import seeds_interval
 from obd_jax.settings import option
 from obd_jax.types import InvalidInputError
 
@@ -116,9 +116,12 @@ PROTOCOL = f"""## Protocol
 - **SDR coreset**: `selection.dual_ranking`, steps up to {SDR_LAST_STEP}, which was not tuned.
   **BC on all data**: the same network, {CLONE_STEPS:,} steps of Adam, {EPISODES} episodes.
 - **Episodes** of the scores are the same for every row, with seeds that serve for nothing else.
-- **Intervals**, 95%: bootstrap over seeds and, within each, over students (episodes of a kernel
-  student); data sets are not mixed. With three seeds they are too narrow, with one they say
-  nothing about other sets.
+- **Intervals**, 95%: Student's t over the means of seeds, which hold what sets, students and
+  episodes vary by; data sets are not mixed, and a mean over several has the degrees of freedom of
+  Welch and Satterthwaite. With one seed there is none. Three seeds of one data set give a wide one,
+  and a rare fall that no seed shows is in none.
+- **Hashes** of the data: cells of one data set name up to two, because a hash covered the versions
+  of libraries in the recording's file beside its arrays. New ones are of the arrays alone.
 """
 
 
@@ -154,26 +157,25 @@ def means(by_seed: dict[int, np.ndarray]) -> np.ndarray:
     return np.array([by_seed[seed].mean() for seed in sorted(by_seed)])
 
 
-def stacked(by_seed: dict[int, np.ndarray]) -> np.ndarray:
-    """Scores [seeds, units]."""
-    return np.stack([by_seed[seed] for seed in sorted(by_seed)])
+def interval_of(tasks: list[np.ndarray], form: str = "{:.1f}") -> str:
+    """Interval over the seeds of every task as text; empty where one has a single seed."""
+    found = seeds_interval(tasks)
+    return "" if found is None else f" [{form.format(found[0])}, {form.format(found[1])}]"
 
 
 def entry(by_seed: dict[int, np.ndarray] | None) -> str:
     """Mean and interval of a table's cell."""
     if not by_seed:
         return ""
-    low, high = nested_bootstrap_interval([stacked(by_seed)])
-    return f"{means(by_seed).mean():.1f} [{low:.0f}, {high:.0f}]"
+    return f"{means(by_seed).mean():.1f}{interval_of([means(by_seed)], '{:.0f}')}"
 
 
 def average(found: dict[str, dict[int, np.ndarray]]) -> str:
     """Mean over all nine data sets and its interval; empty unless there are nine."""
     if any(not found.get(name) for name in DATASETS):
         return ""
-    tasks = [stacked(found[name]) for name in DATASETS]
-    low, high = nested_bootstrap_interval(tasks)
-    return f"**{np.mean([task.mean() for task in tasks]):.1f}** [{low:.1f}, {high:.1f}]"
+    tasks = [means(found[name]) for name in DATASETS]
+    return f"**{np.mean([task.mean() for task in tasks]):.1f}**{interval_of(tasks)}"
 
 
 def heading(first: str) -> list[str]:
@@ -229,19 +231,16 @@ def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
             if name.partition("-")[2] in kinds and ours.get(name) and theirs.get(name):
                 seeds = sorted(set(ours[name]) & set(theirs[name]))
                 difference = [ours[name][s].mean() - theirs[name][s].mean() for s in seeds]
-                tasks.append(np.array(difference)[:, None])
+                tasks.append(np.array(difference))
         tasks = [task for task in tasks if len(task)]
         if not tasks:
             continue
-        low, high = nested_bootstrap_interval(tasks)
-        interval = f"[{low:+.1f}, {high:+.1f}]"
-        if min(map(len, tasks)) < 2:  # Nothing to resample: an interval of no width.
-            interval = "(one seed)"
+        interval = interval_of(tasks, "{:+.1f}") or " (one seed)"
         wins = sum(task.mean() > 0 for task in tasks)
         mean = np.mean([task.mean() for task in tasks])
         lines.append(
-            f"| {LABELS[row]} less {LABELS[base]} | {KINDS[kind]} | {label} "
-            f"| {mean:+.1f} {interval} | {wins} of {len(tasks)} |"
+            f"| {LABELS[row]} minus {LABELS[base]} | {KINDS[kind]} | {label} "
+            f"| {mean:+.1f}{interval} | {wins} of {len(tasks)} |"
         )
     return lines
 
@@ -335,7 +334,7 @@ def document(folder: pathlib.Path) -> str:
         "",
         "## What helps, and does density weighting?",
         "",
-        "Differences seed by seed, bootstrap over seeds; the last column: on how many data sets "
+        "Differences seed by seed, interval over seeds; the last column: on how many data sets "
         "the difference is positive.",
         "",
         "| difference | student | data sets | mean [95% interval] | positive |",

@@ -13,7 +13,7 @@ import numpy as np
 from shared_sets import PAPER, refuse_own, result
 
 from obd_jax.cli import define_flags, run_main, settings_from_flags
-from obd_jax.evaluation import stratified_bootstrap_interval
+from obd_jax.evaluation import seeds_interval
 from obd_jax.settings import option
 
 
@@ -46,9 +46,8 @@ def run(job: JobSettings, arguments: list[str]) -> None:
         ]
         rows = [each["returns"] for each in results]
         students = np.array([row["synthetic"]["per_student"] for row in rows])
-        # Strata are the seeds' sets: students are resampled within their own set; where a set
-        # has a single student, the sets are what is resampled.
-        low, high = stratified_bootstrap_interval(students if students.shape[1] > 1 else students.T)
+        interval = seeds_interval([students.mean(axis=1)])
+        shown = "one seed" if interval is None else "[{:.1f}, {:.1f}]".format(*interval)
         per_seed = " ".join(f"{value:.1f}" for value in students.mean(axis=1))
         minutes = max(each["seconds"]["distil"] for each in results) / 60
 
@@ -56,7 +55,7 @@ def run(job: JobSettings, arguments: list[str]) -> None:
             return float(np.mean([each[row]["mean"] for each in rows]))
 
         print(
-            f"{name:<26}{students.mean():>10.1f}  {per_seed:<22}{f'[{low:.1f}, {high:.1f}]':>16}"
+            f"{name:<26}{students.mean():>10.1f}  {per_seed:<22}{shown:>16}"
             f"{minutes:>9.1f}{mean('random_real'):>8.1f}{mean('data'):>7.1f}"
             f"{mean('teacher'):>9.1f}{PAPER[name]:>7.1f}"
         )

@@ -15,7 +15,7 @@ from obd_jax.evaluation.rollouts import gymnasium_returns
 from obd_jax.evaluation.score import score_act, score_policies, score_students
 from obd_jax.evaluation.statistics import (
     interquartile_mean,
-    nested_bootstrap_interval,
+    seeds_interval,
     stratified_bootstrap_interval,
     summarize,
 )
@@ -38,10 +38,10 @@ __all__ = [
     "gymnasium_returns",
     "interquartile_mean",
     "mjx_returns",
-    "nested_bootstrap_interval",
     "score_act",
     "score_policies",
     "score_students",
+    "seeds_interval",
     "stratified_bootstrap_interval",
     "student_policy",
     "summarize",

@@ -8,7 +8,7 @@ import scipy.stats
 
 from obd_jax.evaluation import (
     interquartile_mean,
-    nested_bootstrap_interval,
+    seeds_interval,
     statistics,
     stratified_bootstrap_interval,
     summarize,
@@ -111,29 +111,44 @@ def test_returns_that_cannot_be_summarised_are_refused(returns):
         summarize(returns)
 
 
-def test_the_nested_interval_of_one_run_is_the_plain_one():
-    scores = np.random.default_rng(0).gamma(2.0, 10.0, size=(1, 30))
-    nested = nested_bootstrap_interval([scores])
-    plain = stratified_bootstrap_interval(scores)
-    assert nested == pytest.approx(plain, abs=0.1 * scipy.stats.sem(scores[0]))
+def test_the_interval_over_seeds_is_scipys_of_one_task():
+    means = np.random.default_rng(0).gamma(2.0, 10.0, size=5)
+    expected = scipy.stats.t.interval(0.95, 4, means.mean(), scipy.stats.sem(means))
+    assert seeds_interval([means]) == pytest.approx(expected)
 
 
-def test_runs_that_differ_widen_the_nested_interval_as_theory_says():
+def test_the_interval_over_seeds_of_a_difference_is_welchs():
+    """The mean of one task and another's, negated, is half of Welch's difference of means."""
     rng = np.random.default_rng(0)
-    runs, size = 200, 10
-    scores = rng.normal(0.0, 3.0, (runs, 1)) + rng.normal(0.0, 1.0, (runs, size))
-    low, high = nested_bootstrap_interval([scores])
-    # Variance of the mean: that of the runs' means, which holds 1/size of the one within them,
-    # and once more what is drawn within each.
-    within = scores.var(axis=1).mean() / size
-    expected = 1.96 * np.sqrt((scores.mean(axis=1).var() + within) / runs)
-    assert (high - low) / 2 == pytest.approx(expected, rel=0.05)
+    first, second = rng.normal(1.0, 3.0, 4), rng.normal(0.0, 1.0, 7)
+    test = scipy.stats.ttest_ind(first, second, equal_var=False)
+    expected = np.array(test.confidence_interval(0.95)) / 2
+    assert seeds_interval([first, -second]) == pytest.approx(expected)
 
 
-def test_tasks_are_never_mixed_and_count_alike():
-    # Constant within each task: nothing to resample, whatever the numbers of runs.
-    tasks = [np.full((3, 4), 10.0), np.full((1, 20), 40.0)]
-    assert nested_bootstrap_interval(tasks) == (25.0, 25.0)
+def test_one_seed_has_no_interval_over_seeds():
+    assert seeds_interval([np.array([48.3])]) is None
+    assert seeds_interval([np.array([1.0, 2.0, 3.0]), np.array([5.0])]) is None
+
+
+def test_equal_seeds_have_an_interval_of_no_width():
+    assert seeds_interval([np.full(3, 10.0), np.full(5, 40.0)]) == (25.0, 25.0)
+
+
+@pytest.mark.parametrize("spreads", [(5.0,), (1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 20.0, 20.0, 20.0)])
+def test_the_interval_over_three_seeds_covers_the_truth(spreads):
+    """Seeds that differ, students within them and their episodes; one data set, and nine."""
+    rng, trials, seeds, students = np.random.default_rng(0), 2_000, 3, 10
+    covered = 0
+    for _ in range(trials):
+        tasks = [
+            (rng.normal(0, s, (seeds, 1)) + rng.normal(0, 2 * s, (seeds, students))).mean(axis=1)
+            for s in spreads
+        ]
+        interval = seeds_interval(tasks)
+        assert interval is not None
+        covered += interval[0] <= 0.0 <= interval[1]
+    assert covered / trials == pytest.approx(0.95, abs=0.02)
 
 
 def test_blocks_of_draws_change_nothing(monkeypatch):
