@@ -106,7 +106,8 @@ def objective_of(
 def states_of_teacher(prepared: Prepared, cache: Cache) -> np.ndarray:
     """States [STATES, D] of the teacher's episodes."""
     if "visited" not in cache:
-        assert prepared.environment is not None and prepared.teacher is not None
+        assert prepared.environment is not None
+        assert prepared.teacher is not None
         act = jax.jit(prepared.teacher.act)
         episodes = recorded.roll_out(
             lambda _, states: np.asarray(act(states)), prepared.environment, STATES, CURVE_SEED
