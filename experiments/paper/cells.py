@@ -36,14 +36,14 @@ PHASE = "distil"
 class TableSettings:
     """Which cells are made, and where."""
 
-    out: str = option("docs/results", "Folder of the cells.")
+    out: str = option("runs/cells", "Folder of the cells; those of the document: docs/results.")
     sets: str = option("runs/table", "Folder of the distilled sets.")
     datasets: tuple[str, ...] = option(DATASETS, "Data sets.")
     rows: tuple[str, ...] = option(ROWS, "Rows; also those of GRID, as av_pbc_knn_0.25.")
     families: tuple[str, ...] = option(FAMILIES, "Students.")
     seeds: tuple[int, ...] = option((0, 1, 2), "Seeds.")
     source: str = option("auto", f"Of the data: one of {', '.join(data.SOURCES)}.")
-    data_rows: int | None = option(None, "Rows of embedded data; absent: as many as D4RL has.")
+    data_rows: int = option(0, "Rows of embedded data; 0: as many as D4RL has.")
     outer_steps: int | None = option(None, "Of each distillation; absent: the family's default.")
     budget_minutes: float | None = option(None, "Of each distillation at most.")
     together: bool | None = option(

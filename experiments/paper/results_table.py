@@ -297,7 +297,7 @@ def document(folder: pathlib.Path) -> str:
         f"# Results on {', '.join(sources)} data",
         "",
         "Made by `make results-doc` from the cells in `docs/results/`, which `python "
-        "experiments/paper/run_table.py` makes; do not edit.",
+        "experiments/paper/run_table.py --out=docs/results` makes; do not edit.",
         "",
         f"Normalised returns, mean [95% interval]. Data: {', '.join(sources)} (not D4RL's). "
         f"Teachers: {', '.join(teachers)}. Environments: {', '.join(backends)}. "

@@ -1,7 +1,7 @@
 """The papers' table: every row on every data set, cell by cell; a cell that exists is not repeated.
 
     python experiments/paper/run_table.py --datasets=hopper-medium --seeds=0,1,2 --families=kernel
-    python experiments/paper/results_table.py
+    python experiments/paper/results_table.py --cells=runs/cells --out=runs/results.md
 
 A cell is a JSON file in --out, a set one in --sets; the same command resumes where it was stopped.
 The protocol is in `docs/results.md`.

@@ -5,9 +5,10 @@ from obd_jax.data.best import best_episodes
 from obd_jax.data.cache import default_cache
 from obd_jax.data.files import load_file, load_hdf5, load_npz
 from obd_jax.data.normalization import constant_columns, normalizer
-from obd_jax.data.sources import SOURCES, DataSettings, load
+from obd_jax.data.sources import FIRST_ROWS, SOURCES, DataSettings, load, resolve
 
 __all__ = [
+    "FIRST_ROWS",
     "SOURCES",
     "DataSettings",
     "best_episodes",
@@ -19,4 +20,5 @@ __all__ = [
     "load_hdf5",
     "load_npz",
     "normalizer",
+    "resolve",
 ]

@@ -12,10 +12,13 @@ from obd_jax.data.embedded import embedded_rows, load_embedded
 from obd_jax.data.files import SUFFIXES, load_file
 from obd_jax.data.minari import is_minari_id, load_minari
 from obd_jax.reporting import warn
-from obd_jax.settings import OptionError, one_of, option
+from obd_jax.settings import OptionError, at_least, one_of, option
 from obd_jax.types import InvalidInputError, OfflineData
 
 SOURCES = ("auto", "d4rl", "embedded", "minari")
+
+# Rows that are recorded unless another number is asked for: half a minute's work, and enough.
+FIRST_ROWS = 200_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,9 @@ class DataSettings:
         "like walker2d-medium-expert-v2: D4RL's own file and nothing else.",
     )
     source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
-    data_rows: int | None = option(None, "Rows of embedded data; absent: as many as D4RL has.")
+    data_rows: int | None = option(
+        FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which takes minutes to record."
+    )
     dataset_path: str | None = option(
         None, "HDF5 (D4RL layout) or npz file, in place of a data set by name."
     )
@@ -38,6 +43,9 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         one_of("source", self.source, SOURCES)
+        if self.data_rows is None:  # As many as D4RL has, in configurations before 0.2.
+            object.__setattr__(self, "data_rows", 0)
+        at_least(0, data_rows=self.data_rows)
 
 
 def _ignore(_: str) -> None:
@@ -82,13 +90,9 @@ def load(
     if source not in SOURCES:
         raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")
     suspicious, note = note or warn, note or _ignore
+    source = resolve(name, source, note)
     path = pathlib.Path(os.path.expanduser(name))
     is_file = path.suffix in SUFFIXES
-    if not is_file and not is_minari_id(name):
-        if name.endswith("-v2") and source != "d4rl":
-            source = _only_d4rl(name, source, note)
-        elif source == "auto":
-            source = _choose(name, note)
     if rows is not None and source != "embedded":
         raise InvalidInputError(
             f"the number of rows can be chosen for embedded data, not for {name} from {source}"
@@ -106,6 +110,20 @@ def load(
     if source == "d4rl":
         return load_d4rl(name, default_folder(), note, progress)
     return load_embedded(name, default_cache(), rows, seed, note, progress)
+
+
+def resolve(name: str, source: str, note: Callable[[str], None]) -> str:
+    """The source that data by name come from, where "auto" leaves it open.
+
+    Raises:
+        InvalidInputError: data that cannot be had.
+    """
+    is_file = pathlib.Path(name).suffix in SUFFIXES
+    if is_file or is_minari_id(name):
+        return source
+    if name.endswith("-v2") and source != "d4rl":
+        return _only_d4rl(name, source, note)
+    return _choose(name, note) if source == "auto" else source
 
 
 def _only_d4rl(name: str, source: str, note: Callable[[str], None]) -> str:

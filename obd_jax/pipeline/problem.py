@@ -132,23 +132,39 @@ def load_data(settings: data.DataSettings, reporter: Reporter) -> OfflineData:
         raise OptionError("{dataset_path} needs {env}, the environment of the data")
     if settings.env is not None:
         environments.get(settings.env)  # Refuses an unknown one before anything is read.
-    chosen = settings.source != "auto" or settings.data_rows is not None
+    chosen = settings.source != "auto" or settings.data_rows not in (0, data.FIRST_ROWS)
     if settings.dataset == "toy":
         if chosen or settings.env is not None:
             raise OptionError("{source}, {data_rows} and {env} are not for {dataset}=toy")
         return toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
     if settings.dataset is not None:
-        return data.load(
-            settings.dataset,
-            settings.source,
-            rows=settings.data_rows,
-            note=reporter.note,
-            progress=reporter.progress,
-        )
+        return _load_by_name(settings, reporter)
     if chosen:
         raise OptionError("{source} and {data_rows} are for {dataset}, not {dataset_path}")
     assert settings.dataset_path is not None
     return data.load_file(settings.dataset_path, note=reporter.note)
+
+
+def _load_by_name(settings: data.DataSettings, reporter: Reporter) -> OfflineData:
+    """Data by name, as many rows as asked for where they are recorded here."""
+    assert settings.dataset is not None
+    source = data.resolve(settings.dataset, settings.source, reporter.note)
+    if source == "embedded":
+        if settings.data_rows == data.FIRST_ROWS:
+            reporter.note(
+                f"{data.FIRST_ROWS:,} rows of {settings.dataset}; --data_rows=0 records as many as "
+                "D4RL has"
+            )
+        rows = settings.data_rows or None
+    elif settings.data_rows not in (0, data.FIRST_ROWS):
+        raise OptionError(
+            f"{{data_rows}} is for embedded data, not for {settings.dataset} from {source}"
+        )
+    else:
+        rows = None
+    return data.load(
+        settings.dataset, source, rows=rows, note=reporter.note, progress=reporter.progress
+    )
 
 
 def environment_of(settings: data.DataSettings, offline: OfflineData) -> EnvironmentSpec:

@@ -1,11 +1,18 @@
 """Scores: of any set, of policies, of the reference rows, and along distillation."""
 
+import functools
+import hashlib
+import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
-from obd_jax import distill, environments, evaluation, runs
+import obd_jax
+from obd_jax import artefacts, distill, environments, evaluation, runs, students
+from obd_jax.data.cache import cached, default_cache
 from obd_jax.evaluation import (
     CURVE_EPISODES,
     CURVE_SEED,
@@ -16,7 +23,7 @@ from obd_jax.evaluation import (
 )
 from obd_jax.pipeline.preparation import Prepared
 from obd_jax.reporting import Clock, Reporter
-from obd_jax.types import SyntheticData
+from obd_jax.types import InvalidInputError, Key, SyntheticData
 
 
 def score(
@@ -63,32 +70,100 @@ def score_references(
 ) -> dict[str, Any]:
     """Rows to compare with: students on random real pairs, the data itself, the teacher.
 
-    The data are absent beside raw returns, which are not those that they were recorded with.
+    The data are absent beside raw returns, which are not those that they were recorded with. Rows
+    that need rollouts are kept in the cache, by all that they depend on.
     """
     assert prepared.environment is not None
+    common = {
+        "data": prepared.data.provenance.sha256,
+        "environment": prepared.environment.backend,
+        "software": artefacts.software(),
+        "code": _code(),
+    }
     own = prepared.own
     if prepared.kept is not prepared.data:
         own = distill.dbc(prepared.data, prepared.normalizer)
     size = pairs if prepared.start is None else len(prepared.start.actions)
     chosen = distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
-    random_real = score(
-        prepared,
+    random_real = _kept(
         "random_real",
-        chosen,
-        settings.students,
-        settings.episodes,
-        FINAL_SEED,
+        {
+            **common,
+            "student": students.to_card(prepared.recipe),
+            "keys": [_numbers(prepared.keys[name]) for name in ("random_real", "students")],
+            "sizes": [size, settings.students, settings.episodes],
+        },
+        lambda: score(
+            prepared,
+            "random_real",
+            chosen,
+            settings.students,
+            settings.episodes,
+            FINAL_SEED,
+            reporter,
+        ),
         reporter,
     )
-    rows: dict[str, Any] = {"random_real": evaluation.summarize(random_real)}
+    rows: dict[str, Any] = {"random_real": random_real}
     if prepared.environment.normalized:
         episodes = environments.normalized_score(
             prepared.environment, prepared.data.episode_returns
         )
         rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
-    if prepared.teacher is not None:
+    teacher = prepared.teacher
+    if teacher is not None and teacher.provenance.source == "function":
+        # Its hash is of what it does on a few states.
         rows["teacher"] = evaluation.summarize(score_teacher(prepared, reporter))
+    elif teacher is not None:
+        rows["teacher"] = _kept(
+            "teacher",
+            {**common, "teacher": teacher.provenance.sha256, "episodes": TEACHER_EPISODES},
+            lambda: score_teacher(prepared, reporter),
+            reporter,
+        )
     return rows
+
+
+def _kept(
+    name: str, identity: dict[str, Any], returns: Callable[[], np.ndarray], reporter: Reporter
+) -> dict[str, Any]:
+    """The summary of returns, from the cache if they were scored before.
+
+    Args:
+        name: of the row.
+        identity: all that the returns depend on, in plain values.
+        returns: () -> [K, E].
+        reporter: for progress.
+    """
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = default_cache() / "scores" / f"{name}-{digest}.json"
+    if path.exists():
+        reporter.note(f"{name}: scored before, {path}")
+
+    def read(path: pathlib.Path) -> dict[str, Any]:
+        try:
+            return json.loads(path.read_text())["row"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInputError(f"{path}: {error}") from error
+
+    def make(path: pathlib.Path) -> None:
+        row = evaluation.summarize(returns())
+        path.write_text(json.dumps({"identity": identity, "row": row}))
+
+    return cached(path, make, read, reporter.note)
+
+
+@functools.cache
+def _code() -> str:
+    """Hash of the package's code, of which any may change a score."""
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(obd_jax.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _numbers(key: Key) -> list[int]:
+    return np.asarray(jax.random.key_data(key)).tolist()
 
 
 class Curve:

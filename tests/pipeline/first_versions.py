@@ -4,7 +4,7 @@ DEFAULTS = {
     "out": None,
     "dataset": None,
     "source": "auto",
-    "data_rows": None,
+    "data_rows": 200_000,  # Then None, as many as D4RL has.
     "dataset_path": None,
     "env": None,
     "teacher": None,

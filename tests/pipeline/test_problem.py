@@ -192,3 +192,32 @@ def test_an_algorithm_is_a_teacher_that_is_still_to_be_trained(monkeypatch):
     assert ready.with_teacher(SILENT) is ready
     assert len(asked) == 1
     assert dataclasses.replace(ready, environment="point-mass").environment is toy.SPEC
+
+
+@pytest.mark.parametrize(("given", "rows"), [({}, 200_000), ({"data_rows": 0}, None)])
+def test_a_first_run_records_few_rows_and_says_so(given, rows, monkeypatch):
+    asked, notes = [], []
+
+    def load(name, source, *, rows, note, progress):
+        asked.append((name, source, rows))
+        return arrays(11, 3)
+
+    monkeypatch.setattr(data, "load", load)
+    settings = from_options(
+        RunSettings, {"dataset": "hopper-medium", "source": "embedded", **given}
+    )
+    problem.load_data(settings.data, SILENT._replace(note=notes.append))
+    assert asked == [("hopper-medium", "embedded", rows)]
+    assert [("data_rows=0" in note) for note in notes] == ([True] if rows else [])
+
+
+def test_rows_are_chosen_for_embedded_data_only():
+    settings = from_options(
+        RunSettings, {"dataset": "mujoco/hopper/medium-v0", "source": "minari", "data_rows": 5}
+    )
+    with pytest.raises(InvalidInputError, match="data_rows is for embedded data, not for mujoco"):
+        problem.load_data(settings.data, SILENT)
+
+
+def test_configurations_before_0_2_had_no_number_for_all_rows():
+    assert from_options(RunSettings, {"dataset": "toy", "data_rows": None}).data.data_rows == 0

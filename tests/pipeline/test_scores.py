@@ -1,7 +1,9 @@
 """Reference rows, the curve, and scores as text."""
 
+import dataclasses
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -25,6 +27,55 @@ def prepared():
     with pytest.MonkeyPatch.context() as patch:
         few_transitions(patch)
         return prepared_for(TINY)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))
+
+
+def test_reference_rows_are_scored_once_for_all_that_they_depend_on(prepared, monkeypatch):
+    scored, notes = [], []
+
+    def score(_, label, *__):
+        scored.append(label)
+        return np.full((1, 2), float(len(scored)))
+
+    def score_teacher(*_):
+        scored.append("teacher")
+        return np.full((1, 2), 50.0)
+
+    monkeypatch.setattr(scores, "score", score)
+    monkeypatch.setattr(scores, "score_teacher", score_teacher)
+
+    def rows(given=prepared, pairs=3, settings=TINY.scores):
+        scored.clear()
+        notes.clear()
+        return score_references(settings, pairs, given, SILENT._replace(note=notes.append))
+
+    first = rows()
+    assert scored == ["random_real", "teacher"]
+    assert rows() == first
+    assert scored == []
+    assert [note.split(":")[0] for note in notes] == ["random_real", "teacher"]
+    rows(pairs=4)
+    assert scored == ["random_real"]
+    rows(settings=dataclasses.replace(TINY.scores, students=TINY.scores.students + 1))
+    assert scored == ["random_real"]
+    keys = {**prepared.keys, "students": jax.random.key(99)}
+    rows(prepared._replace(keys=keys))
+    assert scored == ["random_real"]
+    provenance = dataclasses.replace(prepared.teacher.provenance, sha256="another")
+    rows(prepared._replace(teacher=prepared.teacher._replace(provenance=provenance)))
+    assert scored == ["teacher"]
+    # A function is known by what it does on a few states only.
+    provenance = dataclasses.replace(provenance, source="function")
+    own = prepared._replace(teacher=prepared.teacher._replace(provenance=provenance))
+    for _ in range(2):
+        rows(own)
+        assert scored == ["teacher"]
+    rows(prepared._replace(teacher=None))
+    assert scored == []
 
 
 def test_random_pairs_are_as_many_as_those_that_a_run_starts_from(prepared, monkeypatch):
