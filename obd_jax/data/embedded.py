@@ -226,18 +226,17 @@ def _record_shard(
 ) -> tuple[int, dict[str, Any]]:
     """Rows by one policy; runs in a process of its own, which ends when its starter has."""
     if os.getpid() != starter:  # Who records alone has no other process.
-        _end_with_parent()
+        _end_with(starter)
     act = None if steps is None else recorded.snapshot(environment, steps).sample
     return number, recorded.roll_out(act, environments.get(environment), rows, seed)
 
 
 @functools.cache
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """From now on, this process ends within a second of its parent, however that one ends.
 
     Killed by SIGKILL a parent tells nobody, and its workers would record on and then wait.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

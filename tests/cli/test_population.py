@@ -65,7 +65,11 @@ def nowhere(monkeypatch):
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_outside_of_a_cluster_one_line_says_what_is_needed():
+def test_outside_of_a_cluster_one_line_says_what_is_needed(monkeypatch):
+    def initialize(*_):  # As JAX does before it has started, which it has done in this process.
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(OptionError) as refusal:
         population.join()
     said = refusal.value.spelled("--")

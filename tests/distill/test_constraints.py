@@ -95,8 +95,7 @@ def test_saturated_actions_can_move(name, student, start):
     moved, metrics = jax.jit(distiller.update)(state, batch)
     assert metrics["finite"]
     inwards = (state.synthetic.actions - moved.synthetic.actions) * np.sign(start)
-    assert (inwards > 0).mean() > 0.5
-    assert (inwards != 0).all()
+    assert (inwards > 0).mean() > 0.5  # Without a slope none would; some are pushed outwards.
 
 
 def test_unknown_constraints_list_the_known_ones():

@@ -113,10 +113,11 @@ def test_equal_density_weights_change_nothing():
 
 def test_early_steps_weigh_more():
     rows, ends = 10, [3, 9]
+    states = np.random.default_rng(0).normal(size=(rows + 1, D))
     offline = data.from_arrays(
-        np.random.default_rng(0).normal(size=(rows, D)),
+        states[:-1],
         np.zeros((rows, A)),
-        next_observations=np.zeros((rows, D)),
+        next_observations=states[1:],
         terminals=np.isin(np.arange(rows), ends),
     )
     steps = [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
@@ -148,6 +149,7 @@ def test_large_data_is_mapped_in_chunks_of_one_shape():
         generator.normal(size=(rows, D)),
         generator.uniform(-1, 1, (rows, A)),
         timeouts=np.zeros(rows),
+        note=lambda line: None,
     )
     shapes = []
 
