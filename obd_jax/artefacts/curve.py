@@ -4,7 +4,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-_COLORS = {"teacher": "C2", "data": "C1", "random_real": "C7", "final score": "C0"}
+_COLORS = {
+    "teacher": "C2",
+    "data": "C1",
+    "networks": "C4",
+    "random_real": "C7",
+    "final score": "C0",
+}
 
 
 def draw_curve(

@@ -11,9 +11,9 @@ from obd_jax.evaluation import FINAL_SEED
 from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
 from obd_jax.pipeline.preparation import input_hashes, prepare, set_card
 from obd_jax.pipeline.problem import load_problem
-from obd_jax.pipeline.scores import Curve, score, score_references
+from obd_jax.pipeline.scores import Curve, score, score_networks, score_references
 from obd_jax.pipeline.settings import RunSettings, in_its_precision
-from obd_jax.pipeline.stages import total_steps
+from obd_jax.pipeline.stages import PoolStudents, total_steps
 from obd_jax.pipeline.targets import make_objective, reweight
 from obd_jax.reporting import CONSOLE, Clock, Reporter
 from obd_jax.settings import to_options, with_options
@@ -103,7 +103,12 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
                 FINAL_SEED,
                 reporter,
             )
-        rows = {"synthetic": evaluation.summarize(returns), **rows}
+            scored = {"synthetic": evaluation.summarize(returns)}
+            if isinstance(distillation.students, PoolStudents):
+                scored["networks"] = score_networks(
+                    scores, distillation.students.network, prepared, state.synthetic, reporter
+                )
+        rows = {**scored, **rows}
         assert prepared.environment is not None
         results = {
             "returns": rows,

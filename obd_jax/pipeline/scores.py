@@ -21,8 +21,9 @@ from obd_jax.evaluation import (
     TEACHER_EPISODES,
     ScoreSettings,
 )
-from obd_jax.pipeline.preparation import Prepared
+from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
+from obd_jax.students import MLPRecipe
 from obd_jax.types import InvalidInputError, Key, SyntheticData
 
 
@@ -166,6 +167,27 @@ def _numbers(key: Key) -> list[int]:
     return np.asarray(jax.random.key_data(key)).tolist()
 
 
+def score_networks(
+    settings: ScoreSettings,
+    recipe: MLPRecipe,
+    prepared: Prepared,
+    synthetic: SyntheticData,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Row of networks trained on a set that is for any learner, beside its own student."""
+    student = make_student(recipe, prepared.data.action_size)
+    returns = score(
+        prepared._replace(recipe=recipe, student=student),
+        "networks",
+        synthetic,
+        settings.students,
+        settings.episodes,
+        FINAL_SEED,
+        reporter,
+    )
+    return evaluation.summarize(returns)
+
+
 class Curve:
     """Progress, metrics and a few scores along distillation.
 
@@ -282,6 +304,8 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
             f"curve: its last point {curve['last']:.1f} is of {point}; the score "
             f"{row['mean']:.1f} of {score}, other ones"
         )
+    if "networks" in results["returns"]:
+        lines.append("networks: of three layers, 1,000 training steps on the same set")
     lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",

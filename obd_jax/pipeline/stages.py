@@ -110,6 +110,7 @@ class PoolStudents:
     turn_steps:    training steps of a network after each outer step that it took part in.
     count:         networks of a kind, of different ages.
     ridge:         of the regression on the networks' features.
+    unroll:        training steps of a network whose output counts in the loss too; 0: it does not.
     """
 
     recipe: KernelRecipe = part(KernelRecipe)
@@ -128,6 +129,12 @@ class PoolStudents:
     )
     count: int = option(8, "Networks of a depth, of different ages.", "pool_count")
     ridge: float = option(1e-3, "Ridge of the regression on the networks' features.", "pool_ridge")
+    unroll: int = option(
+        0,
+        "The output of a network after so many more training steps counts in the loss too, and the "
+        "gradient goes through them; 0: features alone, at a fifth of the cost of 5.",
+        "pool_unroll",
+    )
 
     def __post_init__(self) -> None:
         positive(kernel_weight=self.kernel_weight)
@@ -140,7 +147,7 @@ class PoolStudents:
             pool_steps=self.turn_steps,
             pool_count=self.count,
         )
-        not_negative(pool_ridge=self.ridge)
+        not_negative(pool_ridge=self.ridge, pool_unroll=self.unroll)
         if self.turn_steps > self.max_age:
             raise OptionError(
                 f"{{pool_steps}} must be at most {{pool_age}}, {self.max_age}, got "
@@ -160,9 +167,22 @@ class PoolStudents:
                 steps_per_update=self.turn_steps,
                 count=self.count,
                 ridge=self.ridge,
+                unroll=self.unroll,
+                output_weight=float(self.unroll > 0),
             )
             for depth in self.depths
         ]
+
+    @property
+    def network(self) -> MLPRecipe:
+        """A network as users of the set train it, of a depth that need not be in the pool."""
+        return MLPRecipe(
+            hidden_sizes=(self.width,) * 3,
+            steps=1000,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            cloning="action",
+        )
 
 
 # What a set is distilled for: a recipe, or networks and what goes with them.

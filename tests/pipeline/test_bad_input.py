@@ -143,7 +143,10 @@ OPTIONS = {
         ["--data_rows and --env are not for --dataset=toy"],
     ),
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
-    "no teacher": ({"teacher": None}, ["--teacher takes an algorithm", "--objective=dbc does without"]),
+    "no teacher": (
+        {"teacher": None},
+        ["--teacher takes an algorithm", "--objective=dbc does without"],
+    ),
     "unknown teacher": ({"teacher": "sac"}, ["'sac'", "bundled, behavior, rebrac", ".npz", ".pt"]),
     "missing trained teacher": ({"teacher": "/absent.npz"}, ["/absent.npz", "No such file"]),
     "bundled for own data": ({"teacher": "bundled"}, ["--teacher=bundled is for embedded data"]),

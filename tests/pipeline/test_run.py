@@ -200,6 +200,8 @@ def test_every_student_distils(quick, student):
 def test_a_set_for_a_pool_recommends_the_kernel_student_and_says_who_was_in_the_pool(quick):
     results, distilled = quick(student="pool", pool_depths=(1,), pool_width=4, ridge=0.1)
     assert np.isfinite(results["loss"])
+    assert list(results["returns"]) == ["synthetic", "networks", "random_real", "data", "teacher"]
+    assert len(results["returns"]["networks"]["per_student"]) == TINY.scores.students
     assert distilled.card["student"] == students.to_card(students.KernelRecipe(ridge=0.1))
     config = distilled.card["config"]
     assert (config["student"], config["pool_depths"], config["pool_width"]) == ("pool", [1], 4)

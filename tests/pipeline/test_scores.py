@@ -18,6 +18,7 @@ from obd_jax.pipeline.scores import (
     table,
 )
 from obd_jax.reporting import SILENT, Clock
+from obd_jax.students import MLPRecipe
 from obd_jax.types import SyntheticData
 from tests.pipeline.toy_runs import TINY, few_transitions, prepared_for
 
@@ -76,6 +77,22 @@ def test_reference_rows_are_scored_once_for_all_that_they_depend_on(prepared, mo
         assert scored == ["teacher"]
     rows(prepared._replace(teacher=None))
     assert scored == []
+
+
+def test_networks_are_scored_as_their_recipe_trains_them(prepared, monkeypatch):
+    scored = []
+
+    def score(given, label, synthetic, students, episodes, seed, reporter):
+        scored.append((given.recipe, label, synthetic, students, episodes, seed))
+        assert not given.student.deterministic
+        return np.array([[1.0, 3.0]])
+
+    monkeypatch.setattr(scores, "score", score)
+    recipe = MLPRecipe(hidden_sizes=(3,), steps=5)
+    row = scores.score_networks(TINY.scores, recipe, prepared, "a set", SILENT)
+    assert row["mean"] == 2.0
+    sizes = (TINY.scores.students, TINY.scores.episodes)
+    assert scored == [(recipe, "networks", "a set", *sizes, FINAL_SEED)]
 
 
 def test_random_pairs_are_as_many_as_those_that_a_run_starts_from(prepared, monkeypatch):

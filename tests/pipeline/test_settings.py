@@ -37,7 +37,7 @@ def test_options_and_their_defaults_are_those_of_the_first_versions():
     assert defaults.keys() - DEFAULTS.keys() == {
         "kernel_weight",
         *(f"pool_{name}" for name in ("depths", "width", "optimizer", "learning_rate")),
-        *(f"pool_{name}" for name in ("age", "steps", "count", "ridge")),
+        *(f"pool_{name}" for name in ("age", "steps", "count", "ridge", "unroll")),
     }
 
 
