@@ -10,9 +10,10 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "obd_jax/__init__.py").read
 
 MJX = ["brax>=0.14", "flatbuffers>=25", "mujoco-mjx>=3.17"]
 MINARI = ["minari[hdf5,arrow,hf]>=0.5.3"]
+PARQUET = ["pyarrow>=18"]
 TENSORBOARD = ["tensorboard>=2.18", "tensorboardX>=2.6"]
 WANDB = ["wandb>=0.20"]
-ALL = [*MJX, *MINARI, *TENSORBOARD, *WANDB]
+ALL = [*MJX, *MINARI, *PARQUET, *TENSORBOARD, *WANDB]
 
 setup(
     name="obd-jax",
@@ -49,6 +50,7 @@ setup(
     extras_require={
         "mjx": MJX,
         "minari": MINARI,
+        "parquet": PARQUET,
         "tensorboard": TENSORBOARD,
         "wandb": WANDB,
         "all": ALL,

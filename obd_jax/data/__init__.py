@@ -3,7 +3,7 @@
 from obd_jax.data.arrays import from_arrays
 from obd_jax.data.best import best_episodes
 from obd_jax.data.cache import default_cache
-from obd_jax.data.files import load_file, load_hdf5, load_npz
+from obd_jax.data.files import load_file
 from obd_jax.data.normalization import constant_columns, normalizer
 from obd_jax.data.sources import FIRST_ROWS, SOURCES, DataSettings, load, resolve
 
@@ -17,8 +17,6 @@ __all__ = [
     "from_arrays",
     "load",
     "load_file",
-    "load_hdf5",
-    "load_npz",
     "normalizer",
     "resolve",
 ]

@@ -3,91 +3,83 @@
 import contextlib
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
-from obd_jax.data.episodes import FLAGS
+from obd_jax.data.names import listed
 from obd_jax.types import InvalidInputError
 
-_NEEDED = ("observations", "actions", "rewards", "terminals")
-# What D4RL's own q-learning form reads, and what any recording may have.
-D4RL_NAMES = (*_NEEDED, "timeouts")
-NAMES = ("observations", "actions", "rewards", "next_observations", *FLAGS)
+NEEDED = ("observations", "actions", "rewards", "terminals")
+# What D4RL's own q-learning form reads.
+D4RL_NAMES = (*NEEDED, "timeouts")
 
 
 class Contents(NamedTuple):
     """What is read from a file.
 
     fields:     arrays by name.
-    others:     names of the members that are not read.
     attributes: of the file.
     """
 
     fields: dict[str, np.ndarray]
-    others: list[str]
-    attributes: Mapping[str, Any] = {}
+    attributes: Mapping[str, Any]
 
 
-def read_hdf5(path: str | os.PathLike, names: Sequence[str] = D4RL_NAMES) -> Contents:
-    """The arrays of an HDF5 file in D4RL's layout.
-
-    Args:
-        path: of the file.
-        names: of the arrays to read, those that it has; observations, actions, rewards and one of
-            the flags of the ends of episodes are needed.
+def read_hdf5(path: str | os.PathLike) -> Contents:
+    """The arrays of one of D4RL's own HDF5 files, or of one that is written like them.
 
     Raises:
         InvalidInputError: no file, not (or a truncated) HDF5, a key missing, or contents in other
             files or in a compression that cannot be read here.
     """
-    path = os.fspath(path)
+    with opened(path) as file:
+        members = {key: file.get(key) for key in sorted(file.keys())}
+        used = [key for key in D4RL_NAMES if isinstance(members.get(key), h5py.Dataset)]
+        missing = [key for key in NEEDED if key not in used]
+        if missing:
+            raise InvalidInputError(
+                f"{os.fspath(path)}: lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}; "
+                f"found {listed(members)}"
+            )
+        return Contents({key: array_of(members[key]) for key in used}, dict(file.attrs))
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """An HDF5 file, open for reading; what goes wrong inside is said by its path.
+
+    Raises:
+        InvalidInputError: no file, not HDF5, or truncated.
+    """
     try:
         with h5py.File(path, "r") as file:
-            members = {key: file.get(key) for key in sorted(file.keys())}
-            datasets = {k: v for k, v in members.items() if isinstance(v, h5py.Dataset)}
-            used = [key for key in names if key in datasets]
-            missing = [key for key in _NEEDED if key not in datasets]
-            if any(key in FLAGS for key in used):
-                missing = [key for key in missing if key != "terminals"]
-            if missing:
-                raise InvalidInputError(
-                    f"{path}: lacks {', '.join(missing)}; needed are {', '.join(_NEEDED)}; "
-                    f"found {_listed(list(members))}{_known_layout(members)}"
-                )
-            for key in used:
-                _refuse_unreadable(path, datasets[key])
-            fields = {key: np.asarray(datasets[key][()]) for key in used}
-            others = [key for key in members if key not in used]
-            return Contents(fields, others, dict(file.attrs))
+            yield file
     except (OSError, RuntimeError) as error:
         reason, *_ = str(error).split("\n")
-        raise InvalidInputError(f"{path}: not an HDF5 file, or truncated: {reason}") from error
+        raise InvalidInputError(
+            f"{os.fspath(path)}: not an HDF5 file, or truncated: {reason}"
+        ) from error
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    """Names as text, not more than a line of them."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more
+def numbered(group: h5py.Group, prefix: str) -> list[str]:
+    """Members called prefix0, prefix1 ..., by their numbers."""
+    found = [name for name in group if name.startswith(prefix)]
+    found = [name for name in found if name.removeprefix(prefix).isdigit()]
+    return sorted(found, key=lambda name: int(name.removeprefix(prefix)))
 
 
-# First members of files in other layouts, and what their data are called.
-_LAYOUTS = {
-    "episode_0": "Minari: load it by its id, --dataset=ID --source=minari",
-    "traj_0": "ManiSkill",
-    "observations_0": "d3rlpy",
-    "data": "robomimic, if it has data/demo_0",
-}
+def array_of(dataset: h5py.Dataset) -> np.ndarray:
+    """The array of a data set.
 
-
-def _known_layout(members: Mapping[str, Any]) -> str:
-    """What a file of another layout looks like."""
-    for name, meaning in _LAYOUTS.items():
-        if name in members:
-            return f"; that is the layout of {meaning}"
-    return ""
+    Raises:
+        InvalidInputError: it is in another file that is missing, or in a compression that cannot
+            be read here.
+    """
+    _refuse_unreadable(dataset.file.filename, dataset)
+    return np.asarray(dataset[()])
 
 
 def _refuse_unreadable(path: str, dataset: h5py.Dataset) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from obd_jax import environments
+from obd_jax.data.flatten import flatten
+from obd_jax.data.names import listed
 from obd_jax.data.transitions import q_learning_data
 from obd_jax.extras import require
 from obd_jax.settings import OptionError
@@ -51,6 +53,8 @@ def is_minari_id(name: str) -> bool:
 def load_minari(name: str, download: bool, note: Callable[[str], None]) -> OfflineData:
     """Data by name or id; its store is `$MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
 
+    Observations of several parts are flattened: `flatten`.
+
     Args:
         name: like `walker2d-medium-expert` or `mujoco/hopper/medium-v0`.
         download: whether to ask Minari's server for what the store lacks.
@@ -61,7 +65,7 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
 
     Raises:
         InvalidInputError: Minari is not installed, no such data set, a download that fails, or
-            observations or actions that are not vectors.
+            observations without vectors or actions that are no array.
     """
     fields: dict[str, list[np.ndarray]] = {}
     recorded_in = []
@@ -72,7 +76,10 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
         recorded_in.append(spec.id if spec else None)
         rows = 0
         for episode in _episodes(dataset_id, dataset):
-            for key, array in _rows(dataset_id, episode).items():
+            found, skipped = _rows(dataset_id, episode)
+            if skipped and not rows:
+                note(f"{dataset_id}: skipped, as they are not vectors: {listed(skipped)}")
+            for key, array in found.items():
                 fields.setdefault(key, []).append(array)
             rows += len(episode.rewards)
         if rows != dataset.total_steps:
@@ -130,25 +137,25 @@ def _episodes(dataset_id: str, dataset: Any) -> Iterator[Any]:
         raise InvalidInputError(f"{dataset_id} cannot be read: {error}") from error
 
 
-def _rows(dataset_id: str, episode: Any) -> dict[str, np.ndarray]:
-    """An episode of T actions and T + 1 observations as T rows."""
-    for name in ("observations", "actions"):
-        if not isinstance(getattr(episode, name), np.ndarray):
-            raise InvalidInputError(
-                f"{dataset_id}: {name} are {type(getattr(episode, name)).__name__}; "
-                "arrays are needed"
-            )
+def _rows(dataset_id: str, episode: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """An episode of T actions and T + 1 observations as T rows, and what was skipped."""
+    if not isinstance(episode.actions, np.ndarray):
+        raise InvalidInputError(
+            f"{dataset_id}: actions are {type(episode.actions).__name__}; arrays are needed"
+        )
+    flat = flatten(episode.observations, f"{dataset_id}: observations")
     # float32 at once: float64 of millions of rows is a lot.
     with np.errstate(over="ignore"):  # What overflows is refused as infinite.
-        observations = episode.observations.astype(np.float32)
+        observations = flat.array.astype(np.float32)
     timeouts = np.asarray(episode.truncations, bool).copy()
     # The rows of an episode that was neither ended nor cut off by the task end here all the same.
     timeouts[-1] |= not np.asarray(episode.terminations, bool)[-1]
-    return {
+    fields = {
         "observations": observations[:-1],
-        "actions": np.asarray(episode.actions),
+        "actions": episode.actions,
         "rewards": np.asarray(episode.rewards),
         "next_observations": observations[1:],
         "terminals": np.asarray(episode.terminations, bool),
         "timeouts": timeouts,
     }
+    return fields, flat.skipped

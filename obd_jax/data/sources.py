@@ -35,7 +35,14 @@ class DataSettings:
         FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which takes minutes to record."
     )
     dataset_path: str | None = option(
-        None, "HDF5 (D4RL layout) or npz file, in place of a data set by name."
+        None,
+        "File or folder of your own, in place of a data set by name: HDF5 (D4RL, robomimic, "
+        "ManiSkill, Minari, d3rlpy), npz, CSV, Parquet, LeRobot; docs/data.md.",
+    )
+    columns: str | None = option(
+        None,
+        "Columns of a CSV or Parquet table: 'observations:x,y,v_*; actions:u; rewards:r; "
+        "terminals:done'.",
     )
     env: str | None = option(
         None, "Environment, by name or Gymnasium's id; absent: the one that the data name."
@@ -46,6 +53,8 @@ class DataSettings:
         if self.data_rows is None:  # As many as D4RL has, in configurations before 0.2.
             object.__setattr__(self, "data_rows", 0)
         at_least(0, data_rows=self.data_rows)
+        if self.columns is not None and self.dataset_path is None:
+            raise OptionError("{columns} is for {dataset_path}")
 
 
 def _ignore(_: str) -> None:
@@ -69,8 +78,8 @@ def load(
 
     Args:
         name: `walker2d-medium-expert`; `walker2d-medium-expert-v2`, which is D4RL's own file and
-            nothing else; an id of Minari's like `mujoco/hopper/medium-v0`; or the path of an
-            .hdf5, .h5 or .npz file.
+            nothing else; an id of Minari's like `mujoco/hopper/medium-v0`; or the path of a
+            file whose name ends like one of `layouts.SUFFIXES`.
         source: "d4rl": D4RL's own file, in D4RL's folder or else downloaded. "embedded": recorded
             here by policies of this package, kept in `$OBD_JAX_CACHE`. "minari": from Minari's
             store or else downloaded. "auto": D4RL's own file if it is there, else embedded;

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from obd_jax.data import from_arrays, load_npz
+from obd_jax.data import from_arrays, load_file
 from obd_jax.types import InvalidInputError
 
 
@@ -46,7 +46,7 @@ def read(tmp_path):
     def read(fields):
         np.savez(tmp_path / "data.npz", **fields)
         notes = []
-        loaded = load_npz(tmp_path / "data.npz", note=notes.append)
+        loaded = load_file(tmp_path / "data.npz", note=notes.append)
         assert all(note.startswith(f"{tmp_path / 'data.npz'}: ") for note in notes)
         return loaded, notes
 

@@ -140,19 +140,43 @@ def test_a_download_that_fails_is_an_error_in_one_line(store):
     assert notes == ["downloading mujoco/hopper/medium-v0 from Minari's server"]
 
 
-def test_observations_that_are_no_vectors_are_refused(store):
-    space = gymnasium.spaces.Dict({"position": gymnasium.spaces.Box(-9, 9, (2,))})
-    rng = np.random.default_rng(0)
-    buffer = EpisodeBuffer(
+def dict_buffer(rng, **parts):
+    return EpisodeBuffer(
         id=0,
-        observations={"position": rng.normal(size=(6, 2)).astype(np.float32)},
+        observations=parts,
         actions=rng.uniform(-1, 1, (5, 3)).astype(np.float32),
         rewards=[0.0] * 5,
         terminations=[False] * 5,
         truncations=[False] * 5,
     )
-    create("mine/dict-v0", [buffer], env="Hopper-v5", observation_space=space)
-    with pytest.raises(InvalidInputError, match=r"mine/dict-v0: observations are dict; arrays"):
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+def test_observations_of_several_parts_are_flattened_and_images_skipped(store, data_format):
+    spaces = {
+        "velocity": gymnasium.spaces.Box(-9, 9, (3,)),
+        "goal": gymnasium.spaces.Dict({"position": gymnasium.spaces.Box(-9, 9, (2,))}),
+        "camera": gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8),
+    }
+    rng = np.random.default_rng(0)
+    velocity, position = (rng.normal(size=(6, n)).astype(np.float32) for n in (3, 2))
+    images = np.zeros((6, 8, 8, 3), np.uint8)
+    buffer = dict_buffer(rng, velocity=velocity, goal={"position": position}, camera=images)
+    create("mine/dict-v0", [buffer], data_format, observation_space=gymnasium.spaces.Dict(spaces))
+    notes = []
+    loaded = data.load("mine/dict-v0", note=notes.append)
+    flat = np.concatenate([position, velocity], axis=1)
+    np.testing.assert_array_equal(loaded.observations, flat[:-1])
+    np.testing.assert_array_equal(loaded.next_observations, flat[1:])
+    assert notes == ["mine/dict-v0: skipped, as they are not vectors: camera (6, 8, 8, 3)"]
+
+
+def test_observations_without_vectors_are_refused(store):
+    rng = np.random.default_rng(0)
+    space = gymnasium.spaces.Dict({"camera": gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)})
+    buffer = dict_buffer(rng, camera=np.zeros((6, 8, 8, 3), np.uint8))
+    create("mine/dict-v0", [buffer], observation_space=space)
+    with pytest.raises(InvalidInputError, match=r"observations holds no vectors; found camera"):
         data.load("mine/dict-v0")
 
 

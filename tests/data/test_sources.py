@@ -192,7 +192,7 @@ def test_an_npz_file_of_everything_keeps_its_rows(tmp_path):
     fields = recording()
     following = np.roll(fields["observations"], -1, axis=0)
     np.savez(tmp_path / "data.npz", next_observations=following, other=np.zeros(3), **fields)
-    loaded = data.load_npz(tmp_path / "data.npz")
+    loaded = data.load_file(tmp_path / "data.npz")
     assert len(loaded) == 40
     np.testing.assert_array_equal(loaded.next_observations, following.astype(np.float32))
 

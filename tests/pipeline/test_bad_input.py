@@ -84,7 +84,7 @@ def test_the_input_that_the_others_spoil_is_usable(inputs):
 
 
 def test_data_recorded_in_a_v5_task_are_scored_there(inputs, monkeypatch):
-    recorded = data.load_hdf5(inputs / "data.hdf5")
+    recorded = data.load_file(inputs / "data.hdf5")
     provenance = dataclasses.replace(recorded.provenance, environment="Hopper-v5")
     found = dataclasses.replace(recorded, provenance=provenance)
     monkeypatch.setattr(data, "load", lambda *_, **__: found)

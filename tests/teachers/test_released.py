@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax.data import load_hdf5
+from obd_jax.data import load_file
 from obd_jax.teachers import check_teacher, load_calql
 from obd_jax.types import InvalidInputError
 from tests.teachers.checkpoints import Checkpoint, write_stats
@@ -200,7 +200,7 @@ def test_released_checkpoints_are_read(shared_data, environment, kind):
 
 def test_the_released_policy_and_critic_explain_their_own_rollouts(shared_data):
     path = shared_data / "calql_rollouts" / "hopper-medium.hdf5"
-    data, teacher = load_hdf5(path), released(shared_data, "hopper-medium")
+    data, teacher = load_file(path), released(shared_data, "hopper-medium")
     check_teacher(teacher, data)
     # The rollouts sample around the policy's mean.
     actions = data.actions[:20_000]

@@ -1,0 +1,130 @@
+"""HDF5 files with a group for every episode: those of robomimic, ManiSkill and Minari."""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import h5py
+
+from obd_jax.data.flatten import flatten
+from obd_jax.data.hdf5 import array_of, numbered
+from obd_jax.data.names import listed
+from obd_jax.data.recording import Recording, joined
+from obd_jax.types import InvalidInputError
+
+
+class Grouped(NamedTuple):
+    """How a library stores episodes.
+
+    name:         of the layout.
+    root:         group of the episodes; "": the file.
+    prefix:       of the names of episodes, before their numbers.
+    observations: an array or a group of T or T + 1 rows.
+    following:    next observations, where there are some.
+    vectors:      rewards and flags, [T] each, as fields are called.
+    advice:       how an episode gets what it lacks.
+    environment:  path -> Gymnasium's id of the task, where a file beside it names one.
+    """
+
+    name: str
+    root: str
+    prefix: str
+    observations: str
+    following: str
+    vectors: tuple[str, ...]
+    advice: str = ""
+    environment: Callable[[pathlib.Path], str | None] = lambda path: None
+
+
+def _minari_environment(path: pathlib.Path) -> str | None:
+    """Of `metadata.json`, where it is."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        metadata = json.loads((path.parent / "metadata.json").read_text())
+        return json.loads(metadata["env_spec"])["id"]
+    return None
+
+
+def _maniskill_environment(path: pathlib.Path) -> str | None:
+    """Of the JSON file of the same name."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads(path.with_suffix(".json").read_text())["env_info"]["env_id"]
+    return None
+
+
+GROUPED = (
+    Grouped(
+        "robomimic hdf5",
+        *("data", "demo_", "obs", "next_obs", ("rewards", "dones")),
+        "robomimic's dataset_states_to_obs.py adds observations to recorded states",
+    ),
+    Grouped(
+        "ManiSkill hdf5",
+        *("", "traj_", "obs", "", ("rewards", "terminated", "truncated")),
+        "ManiSkill's replay_trajectory with --obs-mode state --save-traj adds observations",
+        _maniskill_environment,
+    ),
+    Grouped(
+        "Minari hdf5",
+        *("", "episode_", "observations", "", ("rewards", "terminations", "truncations")),
+        environment=_minari_environment,
+    ),
+)
+
+
+def layout_of(file: h5py.File) -> Grouped | None:
+    """The layout of a file, if it is one of `GROUPED`."""
+    for layout in GROUPED:
+        root = file.get(layout.root) if layout.root else file
+        if isinstance(root, h5py.Group) and numbered(root, layout.prefix):
+            return layout
+    return None
+
+
+def read_grouped(path: pathlib.Path, file: h5py.File, layout: Grouped) -> Recording:
+    """All episodes by their numbers; observations of several parts are flattened.
+
+    Next observations are used where all episodes have them.
+
+    Raises:
+        InvalidInputError: an episode lacks observations or actions, or episodes differ.
+    """
+    root = file[layout.root] if layout.root else file
+    names = numbered(root, layout.prefix)
+    with_next = bool(layout.following) and all(layout.following in root[name] for name in names)
+    parts: list[str] = []
+    skipped: list[str] = []
+
+    def episode(name: str):
+        group = root[name]
+        where = f"{path}: {group.name.lstrip('/')}"
+        for key in (layout.observations, "actions"):
+            if key not in group or not len(group[key]):
+                raise InvalidInputError(
+                    f"{where}, as of {layout.name}, has no {key}; found {listed(group)}"
+                    + (f"; {layout.advice}" if layout.advice else "")
+                )
+        flat = flatten(group[layout.observations], f"{where}/{layout.observations}", array_of)
+        parts[:], skipped[:] = flat.parts, flat.skipped
+        fields = {"observations": flat.array, "actions": array_of(group["actions"])}
+        if with_next:
+            key = layout.following
+            fields["next_observations"] = flatten(group[key], f"{where}/{key}", array_of).array
+        return where, fields | {key: array_of(group[key]) for key in layout.vectors if key in group}
+
+    fields = joined(map(episode, names))
+    sources = {
+        "observations": f"{layout.observations}: {', '.join(parts)}",
+        "next_observations": layout.following or f"{layout.observations}, one row on",
+        "timeouts": f"last rows of {layout.prefix}N that no flag calls an end of the environment",
+    }
+    return Recording(
+        layout.name,
+        fields,
+        {field: sources.get(field, field) for field in fields},
+        [path],
+        remarks=[f"skipped, as they are not vectors: {listed(skipped)}"] if skipped else [],
+        by_episode=True,
+        environment=layout.environment(path),
+    )
