@@ -4,6 +4,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "check": "look at recorded data before anything runs on them",
     "run": "distil a data set and score policies cloned on the pairs",
     "population": "distil many sets in one program, over many devices",
     "evaluate": "score a distilled set again, with any student",

@@ -50,7 +50,7 @@ def test_without_a_command_it_lists_those_known(arguments):
 def test_an_unknown_command_is_refused_with_those_known():
     done = console("runs", "--dataset=toy")
     assert (done.returncode, done.stdout) == (2, "")
-    known = "run, population, evaluate, teacher, render"
+    known = "check, run, population, evaluate, teacher, render"
     assert done.stderr == f"error: unknown command 'runs'; known: {known}\n"
 
 
@@ -106,13 +106,18 @@ def test_help_of_a_population_lists_its_lists_too():
 
 @pytest.mark.parametrize(
     ("command", "flag"),
-    [("evaluate", "ensemble"), ("teacher", "algorithm"), ("render", "seconds")],
+    [
+        ("check", "columns"),
+        ("evaluate", "ensemble"),
+        ("teacher", "algorithm"),
+        ("render", "seconds"),
+    ],
 )
 def test_help_of_every_other_command(command, flag):
     done = console(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"  --{flag}\n" in done.stdout
-    assert f"obd-jax {command} --" in done.stdout
+    assert f"obd-jax {command} " in done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

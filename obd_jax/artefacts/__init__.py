@@ -2,6 +2,7 @@
 
 from obd_jax.artefacts.curve import draw_curve
 from obd_jax.artefacts.distilled import DistilledSet, file_of, load, save
+from obd_jax.artefacts.histograms import draw_histograms
 from obd_jax.artefacts.provenance import provenance, software
 from obd_jax.artefacts.writers import WRITERS, check_writers
 
@@ -10,6 +11,7 @@ __all__ = [
     "DistilledSet",
     "check_writers",
     "draw_curve",
+    "draw_histograms",
     "file_of",
     "load",
     "provenance",

@@ -1,6 +1,6 @@
 """Arrays of recorded behaviour -> transitions; what looks wrong in them is said."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,34 +71,50 @@ def from_arrays(
     return recorded_data(fields, provenance, note)
 
 
-def recorded_data(fields: Fields, provenance: Provenance, note: Note) -> OfflineData:
-    """Transitions of any recording: reads where episodes end, and says what looks wrong.
+class Rows(NamedTuple):
+    """A recording whose ends of episodes are known.
+
+    fields:   arrays by the names of `from_arrays` but for flags, rows left out that are no part
+              of an episode.
+    ends:     where episodes end; timeouts are there.
+    kept:     [rows of the recording] bool, those that are in `fields`; None: all.
+    in_order: whether rows follow each other; else episodes are not known.
+    """
+
+    fields: dict[str, np.ndarray]
+    ends: Ends
+    kept: np.ndarray | None
+    in_order: bool
+
+
+def read_rows(fields: Fields, where: str, note: Note) -> Rows:
+    """Reads where episodes of any recording end, and says what looks wrong.
 
     Args:
         fields: arrays by the names of `from_arrays`, with flags of any of the names `FLAGS`.
-        provenance: of the data.
+        where: what the data are called.
         note: is told what looks wrong.
 
     Raises:
         InvalidInputError: as of `from_arrays`.
     """
-    where = provenance.name
     observations, actions = checked(fields, where)
     flags = {name: vector_of(fields, name, where) for name in FLAGS if name in fields}
     with_next = "next_observations" in fields
     ends = read_ends(flags, len(observations), with_next, where, note)
-    fields = {name: array for name, array in fields.items() if name not in FLAGS}
-    if ends.kept is not None:
-        fields = {name: array[ends.kept] for name, array in fields.items()}
+    kept = ends.kept
+    rows = {name: array for name, array in fields.items() if name not in FLAGS}
+    if kept is not None:
+        rows = {name: array[kept] for name, array in rows.items()}
         assert ends.timeouts is not None
-        ends = Ends(ends.terminals[ends.kept], ends.timeouts[ends.kept])
-        observations, actions = checked(fields, where)
+        ends = Ends(ends.terminals[kept], ends.timeouts[kept])
+        observations, actions = checked(rows, where)
     in_order = True
     if with_next:
-        following = next_observations_of(fields, where)
+        following = next_observations_of(rows, where)
         ends, in_order = _follow(ends, observations, following, where, note)
     if in_order:
-        ends = check_ends(ends, where, note, "rewards" in fields)
+        ends = check_ends(ends, where, note, "rewards" in rows)
     assert ends.timeouts is not None
     if in_order and not with_next:
         found = jumps(observations, actions, ends.terminals | ends.timeouts)
@@ -107,8 +123,19 @@ def recorded_data(fields: Fields, provenance: Provenance, note: Note) -> Offline
                 f"{where}: the observation jumps {len(found)} times inside an episode, first "
                 f"after {_rows(found)}: are ends of episodes missing?"
             )
-    flags = {"terminals": ends.terminals, "timeouts": ends.timeouts}
-    return q_learning_data({**fields, **flags}, provenance, in_order)
+    return Rows(rows, ends, kept, in_order)
+
+
+def transitions_of(rows: Rows, provenance: Provenance) -> OfflineData:
+    """Transitions of a recording whose ends of episodes are known."""
+    assert rows.ends.timeouts is not None
+    flags = {"terminals": rows.ends.terminals, "timeouts": rows.ends.timeouts}
+    return q_learning_data({**rows.fields, **flags}, provenance, rows.in_order)
+
+
+def recorded_data(fields: Fields, provenance: Provenance, note: Note) -> OfflineData:
+    """Transitions of any recording: `read_rows`, arranged."""
+    return transitions_of(read_rows(fields, provenance.name, note), provenance)
 
 
 def _follow(
