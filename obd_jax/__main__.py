@@ -8,6 +8,7 @@ COMMANDS = {
     "run": "distil a data set and score policies cloned on the pairs",
     "population": "distil many sets in one program, over many devices",
     "evaluate": "score a distilled set again, with any student",
+    "export": "write a distilled set, or its student, for another library",
     "teacher": "train a near-expert on offline data",
     "render": "show a distilled set's student beside the teacher",
 }

@@ -50,7 +50,7 @@ def test_without_a_command_it_lists_those_known(arguments):
 def test_an_unknown_command_is_refused_with_those_known():
     done = console("runs", "--dataset=toy")
     assert (done.returncode, done.stdout) == (2, "")
-    known = "check, run, population, evaluate, teacher, render"
+    known = "check, run, population, evaluate, export, teacher, render"
     assert done.stderr == f"error: unknown command 'runs'; known: {known}\n"
 
 
@@ -109,6 +109,7 @@ def test_help_of_a_population_lists_its_lists_too():
     [
         ("check", "columns"),
         ("evaluate", "ensemble"),
+        ("export", "format"),
         ("teacher", "algorithm"),
         ("render", "seconds"),
     ],
