@@ -9,11 +9,12 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "obd_jax/__init__.py").read_text())[1]
 
 MJX = ["brax>=0.14", "flatbuffers>=25", "mujoco-mjx>=3.17"]
+ONNX = ["onnxruntime>=1.20"]
 MINARI = ["minari[hdf5,arrow,hf]>=0.5.3"]
 PARQUET = ["pyarrow>=18"]
 TENSORBOARD = ["tensorboard>=2.18", "tensorboardX>=2.6"]
 WANDB = ["wandb>=0.20"]
-ALL = [*MJX, *MINARI, *PARQUET, *TENSORBOARD, *WANDB]
+ALL = [*MJX, *MINARI, *ONNX, *PARQUET, *TENSORBOARD, *WANDB]
 
 setup(
     name="obd-jax",
@@ -51,6 +52,7 @@ setup(
         "mjx": MJX,
         "minari": MINARI,
         "parquet": PARQUET,
+        "onnx": ONNX,
         "tensorboard": TENSORBOARD,
         "wandb": WANDB,
         "all": ALL,
@@ -61,6 +63,7 @@ setup(
             "flowjax>=19.1",
             "hypothesis>=6.100",
             "mypy>=1.15",
+            "onnx>=1.17",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
             "pyyaml>=6.0",

@@ -1,6 +1,8 @@
-"""Optional packages, which the extras of `obd-jax` install."""
+"""Modules that are imported by name: optional packages, and the user's own."""
 
 import importlib
+import os
+import sys
 from types import ModuleType
 
 from obd_jax.types import InvalidInputError
@@ -26,3 +28,28 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         raise InvalidInputError(
             f"{purpose} need {module}, which {reason}: pip install 'obd-jax[{extra}]'"
         ) from error
+
+
+def load_module(module: str, purpose: str) -> ModuleType:
+    """Import a module of the user's, which may also lie in the working folder.
+
+    Args:
+        module: its name.
+        purpose: what needs it, in the singular.
+
+    Raises:
+        InvalidInputError: there is none, or it cannot be imported.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # A module runs what it likes.
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        reason = (
+            f"there is none in {folder} or where Python looks (PYTHONPATH)"
+            if absent and f"{module}.".startswith(f"{absent}.")
+            else f"it cannot be imported: {error!r}"
+        )
+        raise InvalidInputError(f"{purpose} needs module {module}: {reason}") from error

@@ -60,6 +60,59 @@ class Normalizer(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class ActionBounds:
+    """Bounds of actions in an environment's units; everything inside acts in [-1, 1].
+
+    low:  of each of the A actions.
+    high: the same.
+
+    Raises:
+        InvalidInputError: not as many finite numbers, or a low one that is not below the high one.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if not (
+            len(low) == len(high) > 0
+            and np.isfinite([low, high]).all()
+            and np.less(low, high).all()
+        ):
+            raise InvalidInputError(
+                "bounds of actions are as many finite numbers each, low ones below high ones; got "
+                f"{low} and {high}"
+            )
+
+    def __str__(self) -> str:
+        """[low, high] of each action, once where all have the same."""
+        pairs = dict.fromkeys(zip(self.low, self.high, strict=True))
+        return " x ".join(f"[{low:g}, {high:g}]" for low, high in pairs)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether they are [-1, 1]."""
+        return set(self.low) == {-1.0} and set(self.high) == {1.0}
+
+    def normalize(self, actions):
+        """Actions [..., A] in the environment's units -> in [-1, 1], or as far beyond."""
+        center, half = self._center_and_half(actions)
+        return (actions - center) / half
+
+    def denormalize(self, actions):
+        """Actions [..., A] in [-1, 1] -> in the environment's units, clipped to the bounds."""
+        center, half = self._center_and_half(actions)
+        low, high = (_row(np.array(ends, np.float32), actions) for ends in (self.low, self.high))
+        return (actions * half + center).clip(low, high)
+
+    def _center_and_half(self, actions):
+        low, high = np.array(self.low), np.array(self.high)
+        halves = (high + low) / 2, (high - low) / 2
+        return (_row(half.astype(np.float32), actions) for half in halves)
+
+
+@dataclasses.dataclass(frozen=True)
 class Provenance:
     """Where data or a policy comes from.
 
@@ -80,13 +133,15 @@ class OfflineData:
     """Transitions of an offline RL data set, in q-learning form (host memory, raw units).
 
     observations:      [M, D] float32.
-    actions:           [M, A] float32.
+    actions:           [M, A] float32 in [-1, 1].
     rewards:           [M] float32.
     next_observations: [M, D] float32; row i follows row i within its episode.
     terminals:         [M] bool; true where the environment ended (not where time ran out).
     episode_starts:    [episodes] int64, the first row of every episode.
     episode_returns:   [complete episodes] float64, undiscounted, rewards of dropped rows included.
     provenance:        where the data comes from.
+    action_bounds:     what -1 and 1 stand for in the units of the recording; None: not said, the
+                       actions were recorded in [-1, 1].
     """
 
     observations: np.ndarray
@@ -97,6 +152,7 @@ class OfflineData:
     episode_starts: np.ndarray
     episode_returns: np.ndarray
     provenance: Provenance
+    action_bounds: ActionBounds | None = None
 
     @property
     def observation_size(self) -> int:
@@ -123,9 +179,10 @@ class OfflineData:
 class Teacher(NamedTuple):
     """A near-expert policy and its critic, both on raw observations.
 
-    act:   observations [..., D] -> actions [..., A] in [-1, 1] (pi*).
-    value: (observations [..., D], actions [..., A]) -> [...] discounted return (q*); None where
-           there is no critic.
+    act:           observations [..., D] -> actions [..., A] in [-1, 1] (pi*).
+    value:         (observations [..., D], actions [..., A]) -> [...] discounted return (q*); None
+                   where there is no critic.
+    action_bounds: what -1 and 1 stand for; None: not known.
     """
 
     act: Callable[[Array], Array]
@@ -133,6 +190,7 @@ class Teacher(NamedTuple):
     observation_size: int
     action_size: int
     provenance: Provenance
+    action_bounds: ActionBounds | None = None
 
 
 class DensityEstimator(NamedTuple):

@@ -40,7 +40,9 @@ def make(cell: Cell, problem: Problem, cache: Cache, reporter: Reporter) -> dict
         )
         extra["data"] = {"mean": float(episodes.mean()), "episodes": len(episodes)}
         with clock("evaluate"):
-            returns = {"teacher": score_teacher(prepared, reporter)}
+            teacher = score_teacher(prepared, reporter)
+        assert teacher is not None  # Those of the package can be traced.
+        returns = {"teacher": teacher}
     elif cell.row == "bc":
         returns = {"mlp": clone(prepared, clock, reporter)}
     else:

@@ -102,6 +102,7 @@ def settings_behind(card: Mapping[str, Any], pairs: int) -> RunSettings:
     config = entry(card, "config")
     names = {**options_of(DataSettings), **options_of(TeacherSettings), "precision": None}
     options = {name: config[name] for name in names if name in config}
+    options["data_rows"] = options.get("data_rows") or 0  # None before 0.2.
     if options.get("dataset") is None and options.get("dataset_path") is None:
         raise InvalidInputError("the card of the set names no data")
     seed = entry(card, "provenance").get("seed", 0)

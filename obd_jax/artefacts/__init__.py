@@ -3,12 +3,13 @@
 from obd_jax.artefacts.curve import draw_curve
 from obd_jax.artefacts.distilled import DistilledSet, file_of, load, save
 from obd_jax.artefacts.histograms import draw_histograms
-from obd_jax.artefacts.provenance import provenance, software
+from obd_jax.artefacts.provenance import action_bounds, provenance, software
 from obd_jax.artefacts.writers import WRITERS, check_writers
 
 __all__ = [
     "WRITERS",
     "DistilledSet",
+    "action_bounds",
     "check_writers",
     "draw_curve",
     "draw_histograms",

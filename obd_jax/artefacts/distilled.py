@@ -14,7 +14,7 @@ import numpy as np
 
 from obd_jax.evaluation import trained_policy
 from obd_jax.students import Recipe, from_card
-from obd_jax.types import InvalidInputError, Key, Normalizer, SyntheticData
+from obd_jax.types import ActionBounds, InvalidInputError, Key, Normalizer, SyntheticData
 
 _ARRAYS = ("observations", "actions", "observation_mean", "observation_scale")
 
@@ -26,7 +26,7 @@ _OLD_SCALE = "observation_std"
 class DistilledSet:
     """A synthetic set with all that is needed to train and score a student.
 
-    synthetic:  observations [N, D] normalised, actions [N, A].
+    synthetic:  observations [N, D] normalised, actions [N, A] in [-1, 1].
     normalizer: statistics of the data it was distilled from.
     card:       provenance, configuration and the recommended student recipe.
     """
@@ -47,6 +47,22 @@ class DistilledSet:
             raise InvalidInputError("the set's card names no student")
         return from_card(card)
 
+    @property
+    def action_bounds(self) -> ActionBounds | None:
+        """What -1 and 1 stand for in the environment's units, as the card says; None: themselves.
+
+        Raises:
+            InvalidInputError: what the card says are no bounds.
+        """
+        provenance = self.card.get("provenance")
+        found = provenance.get("action_bounds") if isinstance(provenance, dict) else None
+        if found is None:
+            return None
+        try:
+            return ActionBounds(tuple(found["low"]), tuple(found["high"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError(f"the set's card has no action bounds: {found}") from error
+
     def policy(self, key: Key | None = None) -> Callable[[Any], Any]:
         """The recommended student, trained on the set now, as a function of raw observations.
 
@@ -54,21 +70,22 @@ class DistilledSet:
             key: of its initialisation; None: key 0. Students in closed form have none.
 
         Returns:
-            observations [..., D] -> actions [..., A], in NumPy for NumPy and in JAX for JAX.
+            observations [..., D] -> actions [..., A] in the environment's units, in NumPy for
+            NumPy and in JAX for JAX.
         """
         student = self.recipe.student(self.synthetic.actions.shape[1])
         key = jax.random.key(0) if key is None else key
-        return trained_policy(key, student, self.synthetic, self.normalizer)
+        return trained_policy(key, student, self.synthetic, self.normalizer, self.action_bounds)
 
 
 def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
     """Write `distilled.npz` and `card.json` into `folder`; returns the path of the first.
 
     The archive holds observations [N, D] (raw units), normalized_observations [N, D],
-    actions [N, A], observation_mean [D], observation_scale [D] and the card as JSON text. The
-    scale is what observations are divided by once the mean is taken off: the deviation plus 1e-3
-    where a column varies (`data.normalizer`). It is there as observation_std too, its name in
-    older sets.
+    actions [N, A] in [-1, 1], observation_mean [D], observation_scale [D] and the card as JSON
+    text. The scale is what observations are divided by once the mean is taken off: the deviation
+    plus 1e-3 where a column varies (`data.normalizer`). It is there as observation_std too, its
+    name in older sets.
     """
     folder = pathlib.Path(folder)
     synthetic, normalizer = distilled.synthetic, distilled.normalizer

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 
 import obd_jax
+from obd_jax import environments
 from obd_jax.environments import EnvironmentSpec
-from obd_jax.types import OfflineData, Teacher
+from obd_jax.types import ActionBounds, OfflineData, Teacher
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
 
@@ -35,8 +36,24 @@ def provenance(
     if teacher is not None:
         card["teacher"] = dataclasses.asdict(teacher.provenance)
     if environment is not None:
-        card["environment"] = {"name": environment.name, "backend": environment.backend}
+        card["environment"] = environments.to_card(environment)
+    bounds = action_bounds(data, environment)
+    if bounds is not None:
+        card["action_bounds"] = {"low": list(bounds.low), "high": list(bounds.high)}
     return {**card, **others, "software": software()}
+
+
+def action_bounds(
+    data: OfflineData | None, environment: EnvironmentSpec | None
+) -> ActionBounds | None:
+    """What actions in [-1, 1] stand for outside: the environment's bounds, or else the data's.
+
+    None: they stand for themselves.
+    """
+    if environment is not None:
+        return environment.action_bounds
+    own = None if data is None else data.action_bounds
+    return None if own is None or own.is_unit else own
 
 
 def software() -> dict[str, Any]:

@@ -113,6 +113,8 @@ def read_config(path: str, kind: type) -> Any:
     if not isinstance(saved, dict):
         raise InvalidInputError(f"{file} is no saved configuration: an object is needed")
     saved.pop("out", None)
+    if saved.get("data_rows", 0) is None:  # As many rows as D4RL has, before 0.2.
+        saved["data_rows"] = 0
     # Versions before 0.2 wrote the options of all students, and a value scale of no effect.
     known = applicable(kind, saved)
     if len(known) < len(saved) and known.get("objective") not in (None, "av_pbc"):

@@ -11,10 +11,10 @@ from obd_jax.cli.flags import define_flags, settings_from_flags
 from obd_jax.cli.main import run_main, show_resume_command
 from obd_jax.data import DataSettings
 from obd_jax.pipeline import TrainingSettings, train_in
-from obd_jax.pipeline.problem import environment_of, load_data
+from obd_jax.pipeline.problem import load_data
 from obd_jax.pipeline.teacher_training import training_summary
 from obd_jax.reporting import CONSOLE
-from obd_jax.settings import OptionError, option, part
+from obd_jax.settings import OptionError, option, part, to_options
 from obd_jax.types import DivergedError
 
 
@@ -33,11 +33,10 @@ def main() -> None:
     if settings.out is None:
         raise OptionError("{out} is required")
     folder = pathlib.Path(settings.out)
-    offline = load_data(settings.data, CONSOLE)
-    environment = environment_of(settings.data, offline)
+    offline, environment = load_data(settings.data, CONSOLE)
     try:
         with show_resume_command(folder):
-            origin = dataclasses.asdict(settings.data)
+            origin = to_options(settings.data)
             results = train_in(folder, settings.training, environment, offline, CONSOLE, origin)
     except DivergedError as error:
         sys.exit(f"error: {error}")

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from obd_jax.data.bounds import in_bounds
 from obd_jax.data.continuity import breaks, jumps, unrelated
 from obd_jax.data.episodes import FLAGS, Ends, Note, check_ends, read_ends, time_limit
 from obd_jax.data.transitions import (
@@ -15,7 +16,7 @@ from obd_jax.data.transitions import (
     vector_of,
 )
 from obd_jax.reporting import warn
-from obd_jax.types import InvalidInputError, OfflineData, Provenance
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData, Provenance
 
 
 def from_arrays(
@@ -26,6 +27,7 @@ def from_arrays(
     terminals: Any = None,
     timeouts: Any = None,
     *,
+    action_bounds: ActionBounds | None = None,
     note: Note = warn,
 ) -> OfflineData:
     """Offline data from arrays in memory, one row per environment step in the order recorded.
@@ -41,11 +43,12 @@ def from_arrays(
 
     Args:
         observations: [rows, D] finite.
-        actions: [rows, A] finite, within [-1, 1].
+        actions: [rows, A] finite, within the bounds.
         rewards: [rows] or [rows, 1] finite; None: zeros, and `episode_returns` is empty.
         next_observations: [rows, D] finite, or None.
         terminals: [rows] or [rows, 1], non-zero where the environment ended; None: nowhere.
         timeouts: the same, where time ran out; None: after every 1000 steps without a terminal.
+        action_bounds: of the actions given, which are then rescaled to [-1, 1]; None: [-1, 1].
         note: is told in a line what looks wrong; by default that is a warning of Python's.
 
     Returns:
@@ -68,7 +71,7 @@ def from_arrays(
     except ValueError as error:
         raise InvalidInputError(f"arrays: not rectangular: {error}") from error
     provenance = Provenance(source="arrays", name="arrays", sha256=sha256_of(fields))
-    return recorded_data(fields, provenance, note)
+    return in_bounds(recorded_data(fields, provenance, note), action_bounds, note)
 
 
 class Rows(NamedTuple):
@@ -94,6 +97,9 @@ def read_rows(fields: Fields, where: str, note: Note) -> Rows:
         fields: arrays by the names of `from_arrays`, with flags of any of the names `FLAGS`.
         where: what the data are called.
         note: is told what looks wrong.
+
+    Returns:
+        The transitions, actions as recorded.
 
     Raises:
         InvalidInputError: as of `from_arrays`.

@@ -6,12 +6,13 @@ import pathlib
 from collections.abc import Callable
 
 from obd_jax.data.arrays import recorded_data
+from obd_jax.data.bounds import in_bounds
 from obd_jax.data.cache import sha256
 from obd_jax.data.episodes import say_unread
 from obd_jax.data.layouts import SUFFIXES, read_recording
 from obd_jax.data.recording import Recording, closed
 from obd_jax.reporting import warn
-from obd_jax.types import OfflineData, Provenance
+from obd_jax.types import ActionBounds, OfflineData, Provenance
 
 __all__ = ["SUFFIXES", "load_file", "provenance_of"]
 
@@ -20,6 +21,7 @@ def load_file(
     path: str | os.PathLike,
     *,
     columns: str | None = None,
+    action_bounds: ActionBounds | None = None,
     note: Callable[[str], None] = warn,
 ) -> OfflineData:
     """Reads a recording of any layout of `docs/data.md`, recognised by its content.
@@ -30,9 +32,11 @@ def load_file(
     form an episode, its last row is an end: a timeout unless a flag calls it a terminal.
 
     Args:
-        path: file or folder; actions in [-1, 1]; any real number type.
+        path: file or folder; actions within the bounds; any real number type.
         columns: what the columns of a CSV or Parquet table are, like
             `observations:x,y,v_*; actions:u; rewards:r; terminals:done`.
+        action_bounds: of the actions in the file, which are then rescaled to [-1, 1]; None:
+            [-1, 1].
         note: is told in a line how an unusual layout was read and what looks wrong; by default
             that is a warning of Python's.
 
@@ -50,7 +54,8 @@ def load_file(
         note(f"{path}: {remark}")
     say_unread(recording.others, str(path), note)
     fields = closed(recording.fields) if recording.by_episode else recording.fields
-    return recorded_data(fields, provenance_of(path, recording), note)
+    recorded = recorded_data(fields, provenance_of(path, recording), note)
+    return in_bounds(recorded, action_bounds, note)
 
 
 def provenance_of(path: pathlib.Path, recording: Recording) -> Provenance:

@@ -6,14 +6,16 @@ import os
 import pathlib
 from collections.abc import Callable
 
+from obd_jax.data.bounds import bounds_of, in_bounds
 from obd_jax.data.cache import default_cache
 from obd_jax.data.d4rl import default_folder, file_of, load_d4rl
 from obd_jax.data.embedded import embedded_rows, load_embedded
 from obd_jax.data.files import SUFFIXES, load_file
 from obd_jax.data.minari import is_minari_id, load_minari
+from obd_jax.environments import EnvironmentSettings
 from obd_jax.reporting import warn
-from obd_jax.settings import OptionError, at_least, one_of, option
-from obd_jax.types import InvalidInputError, OfflineData
+from obd_jax.settings import OptionError, at_least, one_of, option, part
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData
 
 SOURCES = ("auto", "d4rl", "embedded", "minari")
 
@@ -31,7 +33,7 @@ class DataSettings:
         "like walker2d-medium-expert-v2: D4RL's own file and nothing else.",
     )
     source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
-    data_rows: int | None = option(
+    data_rows: int = option(
         FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which takes minutes to record."
     )
     dataset_path: str | None = option(
@@ -44,17 +46,31 @@ class DataSettings:
         "Columns of a CSV or Parquet table: 'observations:x,y,v_*; actions:u; rewards:r; "
         "terminals:done'.",
     )
-    env: str | None = option(
-        None, "Environment, by name or Gymnasium's id; absent: the one that the data name."
+    environment: EnvironmentSettings = part(EnvironmentSettings)
+    action_low: tuple[float, ...] | None = option(
+        None,
+        "Lower bounds of the recorded actions, one for each or one for all; actions are rescaled "
+        "from them to [-1, 1]. Absent: the environment's.",
     )
+    action_high: tuple[float, ...] | None = option(None, "Upper bounds of the recorded actions.")
 
     def __post_init__(self) -> None:
         one_of("source", self.source, SOURCES)
-        if self.data_rows is None:  # As many as D4RL has, in configurations before 0.2.
-            object.__setattr__(self, "data_rows", 0)
         at_least(0, data_rows=self.data_rows)
         if self.columns is not None and self.dataset_path is None:
             raise OptionError("{columns} is for {dataset_path}")
+        if (self.action_low is None) != (self.action_high is None):
+            raise OptionError("give both {action_low} and {action_high}, or neither")
+        _ = self.action_bounds  # Refuses what are no bounds.
+
+    @property
+    def action_bounds(self) -> ActionBounds | None:
+        """Bounds given, a single one standing for all actions; None: those of the environment."""
+        low, high = self.action_low, self.action_high
+        if low is None or high is None:
+            return None
+        size = max(len(low), len(high))
+        return ActionBounds(*(ends * size if len(ends) == 1 else ends for ends in (low, high)))
 
 
 def _ignore(_: str) -> None:
@@ -71,6 +87,7 @@ def load(
     *,
     rows: int | None = None,
     seed: int = 0,
+    action_bounds: ActionBounds | None = None,
     note: Callable[[str], None] | None = None,
     progress: Callable[[str], Callable[[int, int], None]] = _silent,
 ) -> OfflineData:
@@ -86,6 +103,8 @@ def load(
             an id of Minari's from the store; nothing is downloaded.
         rows: of embedded data; None: as many as D4RL has.
         seed: of embedded data.
+        action_bounds: of the recorded actions, which are rescaled from them to [-1, 1]; None:
+            those of the environment that the data name, else [-1, 1].
         note: is told in a line where the data come from, why something takes time, and what looks
             wrong in a file; None: only what looks wrong is said, as a warning of Python's.
         progress: label -> function of (done, in all), for recording and downloading.
@@ -109,16 +128,16 @@ def load(
     if is_file:
         if source != "auto":
             raise InvalidInputError(f"{name} is a file and not a data set of {source}")
-        return load_file(path, note=suspicious)
-    if is_minari_id(name):
-        if source not in ("auto", "minari"):
-            raise InvalidInputError(f"{name} is an id of Minari's and not a data set of {source}")
-        return load_minari(name, source == "minari", note)
-    if source == "minari":
-        return load_minari(name, True, note)
-    if source == "d4rl":
-        return load_d4rl(name, default_folder(), note, progress)
-    return load_embedded(name, default_cache(), rows, seed, note, progress)
+        return load_file(path, action_bounds=action_bounds, note=suspicious)
+    if is_minari_id(name) and source not in ("auto", "minari"):
+        raise InvalidInputError(f"{name} is an id of Minari's and not a data set of {source}")
+    if is_minari_id(name) or source == "minari":
+        found = load_minari(name, source == "minari", note)
+    elif source == "d4rl":
+        found = load_d4rl(name, default_folder(), note, progress)
+    else:
+        found = load_embedded(name, default_cache(), rows, seed, note, progress)
+    return in_bounds(found, action_bounds or bounds_of(found), suspicious)
 
 
 def resolve(name: str, source: str, note: Callable[[str], None]) -> str:

@@ -10,15 +10,12 @@ from obd_jax.types import InvalidInputError, OfflineData, Provenance
 
 Fields = Mapping[str, np.ndarray]
 
-# Rounding that recorded actions may show beyond the bounds [-1, 1].
-_ACTION_TOLERANCE = 1e-6
-
 
 def q_learning_data(fields: Fields, provenance: Provenance, in_order: bool = True) -> OfflineData:
     """Checks named arrays and arranges them as transitions (rules and errors of `from_arrays`).
 
-    Of flags it reads `terminals` and `timeouts` as they are. Without `in_order` the returns of
-    episodes are not known.
+    Of flags it reads `terminals` and `timeouts` as they are, and actions too, which may be of any
+    units (`in_bounds`). Without `in_order` the returns of episodes are not known.
     """
     where = provenance.name
     observations, actions = checked(fields, where)
@@ -60,7 +57,7 @@ def q_learning_data(fields: Fields, provenance: Provenance, in_order: bool = Tru
 
 
 def checked(fields: Fields, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Observations and actions, in bounds and of the length of all other fields."""
+    """Observations and actions, of the length of all other fields."""
     observations = _matrix(fields, "observations", where)
     actions = _matrix(fields, "actions", where)
     rows = len(observations)
@@ -70,7 +67,6 @@ def checked(fields: Fields, where: str) -> tuple[np.ndarray, np.ndarray]:
         raise InvalidInputError(f"{where}: arrays differ in length: {listed}")
     if rows < 2:
         raise InvalidInputError(f"{where}: {rows} rows; at least two are needed")
-    _check_bounds(actions, where)
     return observations, actions
 
 
@@ -139,16 +135,6 @@ def _check_finite(array, name, where):
         raise InvalidInputError(
             f"{where}: {name} are NaN or infinite in {np.count_nonzero(~finite)} of {len(finite)} "
             f"rows, first in row {np.argmin(finite)}"
-        )
-
-
-def _check_bounds(actions, where):
-    """Refuses actions outside [-1, 1]."""
-    low, high = actions.min(), actions.max()
-    if low < -1 - _ACTION_TOLERANCE or high > 1 + _ACTION_TOLERANCE:
-        raise InvalidInputError(
-            f"{where}: actions range from {low:.6g} to {high:.6g}; they must lie in [-1, 1]: "
-            "divide them by the environment's bounds, or clip what noise has put beyond"
         )
 
 

@@ -188,7 +188,8 @@ OBJECTIVES = ("dbc", "pbc", "av_pbc")
 class ObjectiveSettings:
     """What a set is distilled for.
 
-    name:         one of `OBJECTIVES`; None: av_pbc, or pbc where the teacher has no critic.
+    name:         one of `OBJECTIVES`; None: av_pbc, pbc where the teacher has no critic, dbc
+                  without a teacher.
     value_scale:  weight of Av-PBC per unit of q; None: weights of mean 1.
     least_return: share of the best return that an episode needs (`data.best_episodes`).
     early_steps:  a state weighs 1 / (1 + t / this) at step t; 0: all steps alike.
@@ -197,8 +198,8 @@ class ObjectiveSettings:
 
     name: str | None = option(
         None,
-        f"Objective: one of {', '.join(OBJECTIVES)}; absent: av_pbc, or pbc where the teacher has "
-        "no critic.",
+        f"Objective: one of {', '.join(OBJECTIVES)}; absent: av_pbc, pbc where the teacher has no "
+        "critic, dbc where it is none.",
         "objective",
     )
     value_scale: float | None = option(
@@ -233,15 +234,21 @@ class ObjectiveSettings:
         """Name of the objective with a teacher, or without one.
 
         Raises:
-            OptionError: no teacher, and the objective needs one.
+            OptionError: no teacher, and the objective or noise on states needs one.
         """
-        if teacher is None and self.name != "dbc":
+        if teacher is None and self.name not in (None, "dbc"):
             raise OptionError(
-                "a near-expert policy is needed: {teacher} takes an algorithm that is trained on "
-                "the data (rebrac, td3_bc, iql, cal_ql) or a file; {objective}=dbc does without "
-                "and clones the data's own actions"
+                f"{{objective}}={self.name} needs a near-expert policy: {{teacher}} takes "
+                "an algorithm that is trained on the data (rebrac, td3_bc, iql, cal_ql), a file or "
+                "a function; {objective}=dbc does without and clones the data's own actions"
             )
-        return self.name or ("pbc" if teacher is None or teacher.value is None else "av_pbc")
+        if teacher is None and self.state_noise > 0:
+            raise OptionError("{state_noise} needs a teacher's actions, and there is no {teacher}")
+        if self.name is not None:
+            return self.name
+        if teacher is None:
+            return "dbc"
+        return "pbc" if teacher.value is None else "av_pbc"
 
 
 def make_objective(

@@ -11,8 +11,13 @@ from obd_jax.evaluation.protocol import (
     RolloutSettings,
     ScoreSettings,
 )
-from obd_jax.evaluation.rollouts import gymnasium_returns
-from obd_jax.evaluation.score import score_act, score_policies, score_students
+from obd_jax.evaluation.rollouts import gymnasium_returns, host_returns
+from obd_jax.evaluation.score import (
+    score_act,
+    score_policies,
+    score_students,
+    score_untraced,
+)
 from obd_jax.evaluation.statistics import (
     interquartile_mean,
     seeds_interval,
@@ -36,11 +41,13 @@ __all__ = [
     "fit_students",
     "functional_returns",
     "gymnasium_returns",
+    "host_returns",
     "interquartile_mean",
     "mjx_returns",
     "score_act",
     "score_policies",
     "score_students",
+    "score_untraced",
     "seeds_interval",
     "stratified_bootstrap_interval",
     "student_policy",

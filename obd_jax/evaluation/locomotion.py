@@ -20,7 +20,7 @@ import numpy as np
 
 from obd_jax.environments import get, make
 from obd_jax.extras import require
-from obd_jax.types import Array, Key
+from obd_jax.types import Array, InvalidInputError, Key
 
 with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it does without Warp.
     for _module in ("brax", "mujoco.mjx", "flatbuffers"):  # The last one for `traced`.
@@ -179,7 +179,14 @@ def register() -> None:
 
 
 def of_brax(name: str) -> envs.Env:
-    """Brax's own task of that name: other bodies, physics and rewards than Gymnasium's."""
+    """Brax's own task of that name: other bodies, physics and rewards than Gymnasium's.
+
+    Raises:
+        InvalidInputError: Brax has none; the message lists those it has.
+    """
+    known = envs._envs
+    if name not in known:
+        raise InvalidInputError(f"Brax has no task {name!r}; it has {', '.join(sorted(known))}")
     with _without_advice():
         return envs.get_environment(name)
 

@@ -27,7 +27,7 @@ def brax_environment(environment: EnvironmentSpec) -> Any:
     Raises:
         InvalidInputError: Brax or MJX is not installed.
     """
-    return _made(environment.name, environment.simulator)
+    return _made(environment.short_name, environment.simulator)
 
 
 def mjx_returns(
@@ -69,7 +69,7 @@ def mjx_returns(
     student_parts = _parts(students, at_once)
     episode_parts = _parts(episodes, max(1, at_once // student_parts.shape[1]))
     together = student_parts.shape[1], episode_parts.shape[1]
-    start, advance = programs(policy, environment.name, environment.simulator, *together)
+    start, advance = programs(policy, environment.short_name, environment.simulator, *together)
     returns = np.zeros((students, episodes))
     done, left = 0, student_parts.size * episode_parts.size * MAX_EPISODE_STEPS
     for some_students in student_parts:

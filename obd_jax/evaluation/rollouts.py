@@ -47,19 +47,43 @@ def gymnasium_returns(
     Returns:
         [K, E] float64 returns in the environment's units.
     """
-    act = _act_batched(policy)
-    count = students * episodes
-    environments = [make(environment) for _ in range(count)]
+    compiled, count = _act_batched(policy), students * episodes
+
+    def act(observations):
+        batch = observations.reshape(students, episodes, -1)
+        return np.asarray(compiled(params, batch)).reshape(count, -1)
+
+    returns = host_returns(act, environment, episodes=count, seed=seed, progress=progress)
+    return returns.reshape(students, episodes)
+
+
+def host_returns(
+    act: Callable[[np.ndarray], np.ndarray],
+    environment: EnvironmentSpec,
+    *,
+    episodes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Returns [E] float64 in a Gymnasium environment of any function, which is called as it is.
+
+    Args:
+        act: raw observations [E, D] of all episodes -> actions [E, A] in [-1, 1].
+        environment: what to make.
+        episodes: E.
+        seed: environment i is reset with seed + i.
+        progress: called every 100 steps.
+    """
+    environments = [make(environment) for _ in range(episodes)]
     specification = environments[0].spec
     assert specification is not None
     observations = np.stack(
         [env.reset(seed=seed + i)[0] for i, env in enumerate(environments)]
     ).astype(np.float32)
-    returns = np.zeros(count)
-    running, done, horizon = list(range(count)), 0, specification.max_episode_steps or 0
+    returns = np.zeros(episodes)
+    running, done, horizon = list(range(episodes)), 0, specification.max_episode_steps or 0
     for step in itertools.count(1):
-        batch = observations.reshape(students, episodes, -1)
-        actions = np.asarray(act(params, batch)).reshape(count, -1)
+        actions = act(observations)
         still_running = []
         for i in running:
             observations[i], reward, terminated, truncated, _ = environments[i].step(actions[i])
@@ -74,4 +98,4 @@ def gymnasium_returns(
             progress(done, done + len(running) * (horizon - step))
     for env in environments:
         env.close()
-    return returns.reshape(students, episodes)
+    return returns

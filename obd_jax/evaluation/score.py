@@ -1,4 +1,4 @@
-"""Scores of policies and of students trained from a synthetic set: D4RL-normalised returns."""
+"""Scores of policies and of students trained from a synthetic set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.environments import EnvironmentSpec, normalized_score
+from obd_jax import environments
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation.functional import functional_returns
 from obd_jax.evaluation.mjx import mjx_returns
-from obd_jax.evaluation.rollouts import Progress, gymnasium_returns
+from obd_jax.evaluation.rollouts import Progress, gymnasium_returns, host_returns
 from obd_jax.evaluation.students import fit_students, student_policy
 from obd_jax.types import Key, Normalizer, Params, Policy, Student, SyntheticData
 
@@ -25,9 +26,9 @@ def score_policies(
     seed: int,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Normalised returns [K, E] of K policies, params with a leading axis [K].
+    """Returns [K, E] of K policies, params with a leading axis [K], in the environment's unit.
 
-    The environment's simulator rolls them out. In Brax's own tasks returns stay as they are.
+    The environment's simulator rolls them out.
     """
     counts = {"students": students, "episodes": episodes, "seed": seed}
     if environment.functional is not None:
@@ -35,7 +36,7 @@ def score_policies(
     else:
         roll_out = gymnasium_returns if environment.simulator == "gymnasium" else mjx_returns
         returns = roll_out(policy, params, environment, progress=progress, **counts)
-    return normalized_score(environment, returns) if environment.normalized else returns
+    return environments.score(environment, returns)
 
 
 def score_act(
@@ -58,6 +59,25 @@ def score_act(
     )
 
 
+def score_untraced(
+    act: Callable[[Any], Any],
+    environment: EnvironmentSpec,
+    *,
+    episodes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Returns [1, E] in Gymnasium of a policy that JAX cannot trace: it is called as it is."""
+    returns = host_returns(
+        lambda observations: np.asarray(act(observations)),
+        environment,
+        episodes=episodes,
+        seed=seed,
+        progress=progress,
+    )
+    return environments.score(environment, returns[None])
+
+
 def score_students(
     key: Key,
     student: Student,
@@ -70,7 +90,7 @@ def score_students(
     seed: int,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Normalised returns [K, E] of K students trained from scratch on a synthetic set.
+    """Returns [K, E] of K students trained from scratch on a synthetic set.
 
     A deterministic student is trained once and has all K E episodes: returns [1, K E].
 
@@ -86,7 +106,7 @@ def score_students(
         progress: of the rollouts.
 
     Returns:
-        100 for the reference expert, 0 for the random policy; raw in Brax's own tasks.
+        100 for the reference expert, 0 for the random policy; raw where these are not known.
     """
     if student.deterministic:
         students, episodes = 1, students * episodes

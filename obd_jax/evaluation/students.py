@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from obd_jax.types import (
+    ActionBounds,
     Array,
     InvalidInputError,
     Key,
@@ -59,18 +60,29 @@ def student_policy(student: Student) -> Policy:
 
 
 def trained_policy(
-    key: Key, student: Student, synthetic: SyntheticData, normalizer: Normalizer
+    key: Key,
+    student: Student,
+    synthetic: SyntheticData,
+    normalizer: Normalizer,
+    action_bounds: ActionBounds | None = None,
 ) -> Callable[[Any], Any]:
     """One student, trained now, as a function of raw observations [..., D] -> actions [..., A].
 
-    NumPy arrays and lists give NumPy arrays, JAX arrays give JAX arrays; it can be traced.
+    NumPy arrays and lists give NumPy arrays, JAX arrays give JAX arrays; it can be traced. Actions
+    lie within the bounds, or in [-1, 1] without any.
 
     Raises:
         NotFiniteError: a parameter is not finite.
         InvalidInputError: on a call, observations of another size.
     """
     params = jax.tree.map(lambda leaf: leaf[0], fit_students(key, student, synthetic, 1))
-    compiled = jax.jit(student_policy(student))
+    act = student_policy(student)
+
+    @jax.jit
+    def compiled(params, observations):
+        actions = act(params, observations)
+        return actions if action_bounds is None else action_bounds.denormalize(actions)
+
     size = synthetic.observations.shape[1]
 
     def policy(observations: Any) -> Any:

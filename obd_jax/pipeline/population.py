@@ -96,6 +96,8 @@ def run_population(
     clock = Clock()
     with clock("load"):
         problem = load_problem(settings, reporter)
+        if problem.environment is None:
+            raise OptionError("a population is scored in an environment: {env}=none is for a run")
         key = jax.random.key(members[0].run.seed)
         first = prepare(key, problem, settings.distillation, reporter)
     prepared = [
@@ -143,7 +145,7 @@ def run_population(
             teacher = score_teacher(first, reporter)
         assert first.environment is not None
         results = {
-            "returns": {"teacher": evaluation.summarize(teacher)},
+            "returns": {} if teacher is None else {"teacher": evaluation.summarize(teacher)},
             "members": [
                 {
                     "name": member_name(member),
@@ -268,7 +270,7 @@ def population_summary(results: dict[str, Any], out: pathlib.Path | str) -> str:
         lines.append(f"{member['name']:<28}{mean:>8}{interval:>20}{shown_loss:>10}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     lines += [
-        f"teacher: {results['returns']['teacher']['mean']:.1f}",
+        *(f"{name}: {row['mean']:.1f}" for name, row in results["returns"].items()),
         f"{results['devices']} devices of {results['processes']} processes; seconds: {seconds}",
         f"written to {out}",
     ]

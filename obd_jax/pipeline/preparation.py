@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from obd_jax import artefacts, data, distill, students
+from obd_jax import artefacts, data, distill, students, teachers
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.pipeline.problem import Problem
 from obd_jax.pipeline.settings import Distillation
@@ -74,9 +74,14 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
         InvalidInputError: problem and settings do not fit each other.
     """
     problem = problem.with_teacher(reporter)
-    settings.objective.chosen(
-        problem.teacher
-    )  # Refuses one that needs a teacher, if none is there.
+    teacher = None if problem.teacher == teachers.NONE else problem.teacher
+    if problem.teacher is None and settings.objective.name is None:
+        raise OptionError(
+            "a near-expert policy is needed: {teacher} takes an algorithm that is trained on the "
+            "data (rebrac, td3_bc, iql, cal_ql), a file or a function; {objective}=dbc does "
+            "without, as {teacher}=none does, and clones the data's own actions"
+        )
+    settings.objective.chosen(teacher)  # Refuses an objective that needs one, if none is there.
     offline, least = problem.data, settings.objective.least_return
     kept = offline
     if least > 0:
@@ -96,7 +101,7 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
         problem.environment,
         offline,
         kept,
-        problem.teacher,
+        teacher,
         normalizer,
         distill.dbc(kept, normalizer),
         recipe,

@@ -8,15 +8,15 @@ from typing import Any
 import jax
 
 import obd_jax
-from obd_jax import data, environments, teachers, toy
+from obd_jax import artefacts, data, environments, teachers, toy
 from obd_jax.data.cache import locked
-from obd_jax.environments import EnvironmentSpec
+from obd_jax.environments import NO_ENVIRONMENT, EnvironmentSettings, EnvironmentSpec
 from obd_jax.evaluation import check_environment
 from obd_jax.pipeline.settings import RunSettings
 from obd_jax.pipeline.teacher_training import TrainingSettings, train_in
 from obd_jax.reporting import Reporter
 from obd_jax.settings import OptionError
-from obd_jax.types import InvalidInputError, OfflineData, Provenance, Teacher
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData, Provenance, Teacher
 
 TOY_TRANSITIONS = 20_000
 
@@ -25,16 +25,17 @@ TOY_TRANSITIONS = 20_000
 class Problem:
     """Offline data with a teacher, and an environment if there is one.
 
-    data:        transitions in raw units.
+    data:        transitions in raw units, actions in [-1, 1].
     teacher:     a `Teacher`; a file; a function of raw observations [B, D] that returns actions
-                 [B, A]; the name of an algorithm of `teachers.ALGORITHMS`, which is trained on
-                 the data when it is needed; None: the package's for embedded data and the toy,
-                 and none for other data, whose own actions are then cloned (DBC).
+                 [B, A] in the environment's units; the name of an algorithm of
+                 `teachers.ALGORITHMS`, which is trained on the data when it is needed; "none":
+                 the data's own actions are cloned (DBC); None: the package's for embedded data
+                 and the toy, and none for other data.
     environment: where policies are scored, a record or a name; None: nowhere.
 
     Raises:
-        InvalidInputError: data, teacher and environment do not fit each other: their sizes, or
-            the tasks that they name.
+        InvalidInputError: data, teacher and environment do not fit each other: their sizes, the
+            tasks that they name, or the bounds of their actions.
     """
 
     data: OfflineData
@@ -45,17 +46,19 @@ class Problem:
         environment, teacher = self.environment, self.teacher
         if isinstance(environment, str):
             environment = environment_named(environment)
+        bounds = artefacts.action_bounds(self.data, environment)
         if isinstance(teacher, Teacher):
-            teachers.teacher_of(teacher, self.data)  # Refuses one that does not fit.
+            teachers.check_teacher(teacher, self.data, bounds)
         if environment is not None:
             check_environment(environment, self.data.observation_size, self.data.action_size)
             _refuse_other_task(environment, self.data.provenance, "the data")
+            _refuse_unscaled(environment, self.data)
         if teacher is None and self.data.provenance.source == toy.SOURCE:
             teacher = toy.teacher()
         has_teacher = teacher is not None or self.data.provenance.source == "embedded"
-        if has_teacher and not self.trains_teacher:
+        if has_teacher and teacher != teachers.NONE and not self.trains_teacher:
             name = None if environment is None else environment.name
-            teacher = teachers.teacher_of(teacher, self.data, name)
+            teacher = teachers.teacher_of(teacher, self.data, name, bounds)
             if environment is not None:
                 _refuse_other_task(environment, teacher.provenance, "the teacher")
         # The way of a frozen record to hold what its arguments stand for.
@@ -84,12 +87,23 @@ def _refuse_other_task(environment: EnvironmentSpec, own: Provenance, what: str)
         )
 
 
+def _refuse_unscaled(environment: EnvironmentSpec, offline: OfflineData) -> None:
+    """Refuse data of which nothing tells whether their actions are in the environment's units."""
+    bounds, name = environment.action_bounds, offline.provenance.name
+    if bounds is not None and offline.action_bounds is None:
+        raise InvalidInputError(
+            f"actions of {environment.name} lie in {bounds}, those of {name} are taken as recorded "
+            f"in [-1, 1]: load the data with action_bounds, environments.get"
+            f"({environment.name!r}).action_bounds for actions in the environment's units"
+        )
+
+
 def _say_unknown_task(problem: Problem, reporter: Reporter) -> None:
     """Say where nothing tells whether data, teacher and environment are of one task."""
     environment, recorded = problem.environment, problem.data.provenance
-    task = environment.gymnasium_id or environment.name
-    if recorded.source == toy.SOURCE:
+    if environment is None or recorded.source == toy.SOURCE:
         return
+    task = environment.gymnasium_id or environment.name
     if recorded.environment is None:
         reporter.note(f"{recorded.name} does not name its task; taken as {task}")
     elif recorded.environment != task:
@@ -115,66 +129,87 @@ def _trained(algorithm: str, offline: OfflineData, environment: Any, reporter: R
     return teachers.load_teacher(folder / "teacher.npz")
 
 
-def environment_named(name: str) -> EnvironmentSpec:
-    """The environment of a name, the toy's included."""
-    return toy.SPEC if name == toy.SPEC.name else environments.get(name)
+def environment_named(chosen: EnvironmentSettings | str) -> EnvironmentSpec | None:
+    """The environment that is chosen, by settings or by name, the toy's included; None: none is."""
+    if isinstance(chosen, str):
+        chosen = EnvironmentSettings(chosen)
+    return toy.SPEC if chosen.name == toy.SPEC.name else chosen.load()
 
 
-def load_data(settings: data.DataSettings, reporter: Reporter) -> OfflineData:
-    """Offline data from a file or by name.
+def load_data(
+    settings: data.DataSettings, reporter: Reporter
+) -> tuple[OfflineData, EnvironmentSpec | None]:
+    """Offline data from a file or by name, and their environment; None: there shall be none.
 
     Raises:
-        InvalidInputError: options that do not fit together, or data that cannot be had.
+        InvalidInputError: options that do not fit together, data or an environment that cannot be
+            had.
     """
+    named = settings.environment.name
     if (settings.dataset is None) == (settings.dataset_path is None):
         raise OptionError("give either {dataset} or {dataset_path}")
-    if settings.dataset_path is not None and settings.env is None:
-        raise OptionError("{dataset_path} needs {env}, the environment of the data")
-    if settings.env is not None:
-        environments.get(settings.env)  # Refuses an unknown one before anything is read.
+    if settings.dataset_path is not None and named is None:
+        raise OptionError(
+            "{dataset_path} needs {env}, the environment of the data; {env}=none does without one"
+        )
     chosen = settings.source != "auto" or settings.data_rows not in (0, data.FIRST_ROWS)
     if settings.dataset == "toy":
-        if chosen or settings.env is not None:
-            raise OptionError("{source}, {data_rows} and {env} are not for {dataset}=toy")
-        return toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
-    if settings.dataset is not None:
-        return _load_by_name(settings, reporter)
-    if chosen:
+        bounded = settings.action_bounds is not None
+        if chosen or bounded or named not in (None, NO_ENVIRONMENT):
+            raise OptionError(
+                "{source}, {data_rows}, {action_low} and an {env} are not for {dataset}=toy"
+            )
+        found = toy.offline_data(jax.random.key(0), TOY_TRANSITIONS)
+        return found, toy.SPEC if named is None else None
+    if settings.dataset_path is not None and chosen:
         raise OptionError("{source} and {data_rows} are for {dataset}, not {dataset_path}")
-    assert settings.dataset_path is not None
-    return data.load_file(settings.dataset_path, note=reporter.note)
+    environment = settings.environment.load()  # Refused, if need be, before anything is read.
+    bounds = settings.action_bounds
+    if bounds is None and environment is not None:
+        bounds = environment.action_bounds
+    if settings.dataset_path is not None:
+        offline = data.load_file(
+            settings.dataset_path,
+            columns=settings.columns,
+            action_bounds=bounds,
+            note=reporter.note,
+        )
+    else:
+        offline = _load_by_name(settings, bounds, reporter)
+    if offline.action_bounds is not None and not offline.action_bounds.is_unit:
+        reporter.note(f"actions are rescaled from {offline.action_bounds} to [-1, 1]")
+    if named is None:
+        if offline.provenance.environment is None:
+            raise OptionError(f"{settings.dataset} does not name its environment: give {{env}}")
+        environment = environments.get(offline.provenance.environment)
+    return offline, environment
 
 
-def _load_by_name(settings: data.DataSettings, reporter: Reporter) -> OfflineData:
+def _load_by_name(
+    settings: data.DataSettings, bounds: ActionBounds | None, reporter: Reporter
+) -> OfflineData:
     """Data by name, as many rows as asked for where they are recorded here."""
     assert settings.dataset is not None
     source = data.resolve(settings.dataset, settings.source, reporter.note)
+    rows = None
     if source == "embedded":
-        if settings.data_rows == data.FIRST_ROWS:
-            reporter.note(
-                f"{data.FIRST_ROWS:,} rows of {settings.dataset}; --data_rows=0 records as many as "
-                "D4RL has"
-            )
         rows = settings.data_rows or None
+        if rows == data.FIRST_ROWS:
+            reporter.note(
+                f"{rows:,} rows of {settings.dataset}; --data_rows=0 records as many as D4RL has"
+            )
     elif settings.data_rows not in (0, data.FIRST_ROWS):
         raise OptionError(
             f"{{data_rows}} is for embedded data, not for {settings.dataset} from {source}"
         )
-    else:
-        rows = None
     return data.load(
-        settings.dataset, source, rows=rows, note=reporter.note, progress=reporter.progress
+        settings.dataset,
+        source,
+        rows=rows,
+        action_bounds=bounds,
+        note=reporter.note,
+        progress=reporter.progress,
     )
-
-
-def environment_of(settings: data.DataSettings, offline: OfflineData) -> EnvironmentSpec:
-    """The environment given, else the one that the data name."""
-    if settings.dataset == "toy":
-        return toy.SPEC
-    name = settings.env or offline.provenance.environment
-    if name is None:
-        raise OptionError(f"{settings.dataset} does not name its environment: give {{env}}")
-    return environments.get(name)
 
 
 def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
@@ -185,10 +220,10 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
     """
     # A file is read before the data, which may take minutes to be recorded.
     chosen = settings.teacher
-    teacher: Any = chosen.load() if chosen.is_file else chosen.teacher
-    offline = load_data(settings.data, reporter)
-    recorded = environment_of(settings.data, offline)
-    environment = environments.simulated_by(recorded, settings.scores.backend)
+    teacher = chosen.load()
+    offline, environment = load_data(settings.data, reporter)
+    if environment is not None:
+        environment = environments.simulated_by(environment, settings.scores.backend)
     problem = Problem(offline, teacher, environment)
     _say_unknown_task(problem, reporter)
     if isinstance(problem.teacher, Teacher) and not chosen.is_file:

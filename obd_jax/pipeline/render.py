@@ -107,7 +107,8 @@ def teacher_of_card(card: dict[str, Any], reporter: Reporter) -> Teacher | None:
     elif pathlib.Path(name).is_file():
         config = entry(card, "config")
         stats, stats_key = (config.get(f"teacher_{part}") for part in ("stats", "stats_key"))
-        found = teachers.load_file(name, stats, stats_key)
+        read = teachers.load_file(name, stats, stats_key)
+        found = read if isinstance(read, Teacher) else None
     if found is None or found.provenance.sha256 != recorded.get("sha256"):
         reporter.note(f"without the teacher: {name} is not here, or has changed")
         return None

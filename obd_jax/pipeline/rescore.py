@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from obd_jax import artefacts, environments, evaluation, runs, students
+from obd_jax import artefacts, environments, evaluation, runs, students, toy
 from obd_jax.data.cache import sha256
-from obd_jax.environments import EnvironmentSpec
+from obd_jax.environments import EnvironmentSettings, EnvironmentSpec
 from obd_jax.evaluation import FINAL_SEED, RolloutSettings
 from obd_jax.numerics import PRECISIONS
 from obd_jax.pipeline.preparation import split_key
@@ -25,19 +25,19 @@ from obd_jax.students import Recipe, StudentSettings
 class RescoreSettings:
     """What is scored and where.
 
-    path:     of the distilled set.
-    out:      JSON file to write; None: nothing is written.
-    env:      environment; None: that of the set's card.
-    seed:     of the students; None: that of the run; not for those in closed form.
-    ensemble: students that act together, by their mean action; the same.
-    rollouts: students, episodes and simulator.
+    path:        of the distilled set.
+    out:         JSON file to write; None: nothing is written.
+    environment: where; that of the set's card unless one is named.
+    seed:        of the students; None: that of the run; not for those in closed form.
+    ensemble:    students that act together, by their mean action; the same.
+    rollouts:    students, episodes and simulator.
     """
 
     path: str | None = option(
         None, "The distilled set: distilled.npz of a run, or its folder. Required."
     )
     out: str | None = option(None, "JSON file to write, new; absent: only the table is printed.")
-    env: str | None = option(None, "Environment; absent: that of the set's card.")
+    environment: EnvironmentSettings = part(EnvironmentSettings)
     seed: int | None = option(None, "Seed of the students; absent: that of the run.")
     ensemble: int = option(1, "Students that act together, by their mean action.")
     rollouts: RolloutSettings = part(RolloutSettings, "scores")
@@ -58,12 +58,19 @@ def entry(card: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def environment_of_card(card: Mapping[str, Any], given: str | None = None) -> EnvironmentSpec:
+def environment_of_card(
+    card: Mapping[str, Any], given: EnvironmentSettings | None = None
+) -> EnvironmentSpec:
     """The environment given, else that of a card."""
-    name = given or entry(entry(card, "provenance"), "environment").get("name")
-    if name is None:
+    found = None if given is None else environment_named(given)
+    recorded = entry(entry(card, "provenance"), "environment")
+    if found is None and recorded.get("name") == toy.SPEC.name:
+        return toy.SPEC
+    if found is None and recorded.get("name") is not None:
+        found = environments.from_card(recorded)
+    if found is None:
         raise OptionError("the set's card names no environment; give {env}")
-    return environment_named(name)
+    return found
 
 
 def recipe_of_card(card: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
@@ -114,7 +121,7 @@ def rescore(
     card, rollouts = distilled.card, settings.rollouts
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
     environment = environments.simulated_by(
-        environment_of_card(card, settings.env), rollouts.backend
+        environment_of_card(card, settings.environment), rollouts.backend
     )
     evaluation.check_environment(environment, observation_size, action_size)
     recipe = recipe_of_card(card, changes or {})

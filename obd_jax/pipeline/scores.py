@@ -21,6 +21,7 @@ from obd_jax.evaluation import (
     TEACHER_EPISODES,
     ScoreSettings,
 )
+from obd_jax.numerics import traceable
 from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.students import MLPRecipe
@@ -53,13 +54,26 @@ def score(
 
 def score_teacher(
     prepared: Prepared, reporter: Reporter, episodes: int = TEACHER_EPISODES, seed: int = FINAL_SEED
-) -> np.ndarray:
-    """Returns [1, E] of pi*, in the environment's unit."""
-    assert prepared.environment is not None
-    assert prepared.teacher is not None
-    return evaluation.score_act(
-        prepared.teacher.act,
-        prepared.environment,
+) -> np.ndarray | None:
+    """Returns [1, E] of pi*, in the environment's unit.
+
+    None: there is none, or JAX cannot trace it, and the environment is simulated in JAX.
+    """
+    teacher, environment = prepared.teacher, prepared.environment
+    assert environment is not None
+    if teacher is None:
+        return None
+    traced = traceable(teacher.act, np.zeros((1, teacher.observation_size), np.float32))
+    if not traced and not environment.in_gymnasium:
+        reporter.note(
+            f"teacher {teacher.provenance.name} is not scored: JAX cannot trace it, and "
+            f"{environment.backend} simulates in JAX"
+        )
+        return None
+    roll_out = evaluation.score_act if traced else evaluation.score_untraced
+    return roll_out(
+        teacher.act,
+        environment,
         episodes=episodes,
         seed=seed,
         progress=reporter.progress("roll out teacher, steps"),
@@ -71,13 +85,14 @@ def score_references(
 ) -> dict[str, Any]:
     """Rows to compare with: students on random real pairs, the data itself, the teacher.
 
-    The data are absent beside raw returns, which are not those that they were recorded with. Rows
-    that need rollouts are kept in the cache, by all that they depend on.
+    The data are absent beside returns of Brax's task in place of the one they were recorded in.
+    Rows that need rollouts are kept in the cache, by all that they depend on; in tasks of others,
+    whose code is not known, and for functions as teachers they are scored every time.
     """
     assert prepared.environment is not None
     common = {
         "data": prepared.data.provenance.sha256,
-        "environment": prepared.environment.backend,
+        "environment": environments.to_card(prepared.environment),
         "software": artefacts.software(),
         "code": _code(),
     }
@@ -86,7 +101,9 @@ def score_references(
         own = distill.dbc(prepared.data, prepared.normalizer)
     size = pairs if prepared.start is None else len(prepared.start.actions)
     chosen = distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
-    random_real = _kept(
+    task = prepared.environment
+    kept = _kept if task.functional is not None or task.name in environments.KNOWN else _scored
+    random_real = kept(
         "random_real",
         {
             **common,
@@ -106,34 +123,45 @@ def score_references(
         reporter,
     )
     rows: dict[str, Any] = {"random_real": random_real}
-    if prepared.environment.normalized:
-        episodes = environments.normalized_score(
-            prepared.environment, prepared.data.episode_returns
-        )
+    if not prepared.environment.is_substitute:
+        episodes = environments.score(prepared.environment, prepared.data.episode_returns)
         rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
     teacher = prepared.teacher
     if teacher is not None and teacher.provenance.source == "function":
-        # Its hash is of what it does on a few states.
-        rows["teacher"] = evaluation.summarize(score_teacher(prepared, reporter))
-    elif teacher is not None:
-        rows["teacher"] = _kept(
+        kept = _scored  # Its hash is of what it does on a few states.
+    if teacher is not None:
+        row = kept(
             "teacher",
             {**common, "teacher": teacher.provenance.sha256, "episodes": TEACHER_EPISODES},
             lambda: score_teacher(prepared, reporter),
             reporter,
         )
+        if row is not None:
+            rows["teacher"] = row
     return rows
 
 
+Returns = Callable[[], np.ndarray | None]
+
+
+def _scored(
+    name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
+) -> dict[str, Any] | None:
+    """The summary of returns, scored now; arguments as for `_kept`."""
+    del name, identity, reporter
+    found = returns()
+    return None if found is None else evaluation.summarize(found)
+
+
 def _kept(
-    name: str, identity: dict[str, Any], returns: Callable[[], np.ndarray], reporter: Reporter
-) -> dict[str, Any]:
+    name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
+) -> dict[str, Any] | None:
     """The summary of returns, from the cache if they were scored before.
 
     Args:
         name: of the row.
         identity: all that the returns depend on, in plain values.
-        returns: () -> [K, E].
+        returns: () -> [K, E], or None where none can be scored.
         reporter: for progress.
     """
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -141,14 +169,14 @@ def _kept(
     if path.exists():
         reporter.note(f"{name}: scored before, {path}")
 
-    def read(path: pathlib.Path) -> dict[str, Any]:
+    def read(path: pathlib.Path) -> dict[str, Any] | None:
         try:
             return json.loads(path.read_text())["row"]
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInputError(f"{path}: {error}") from error
 
     def make(path: pathlib.Path) -> None:
-        row = evaluation.summarize(returns())
+        row = _scored(name, identity, returns, reporter)
         path.write_text(json.dumps({"identity": identity, "row": row}))
 
     return cached(path, make, read, reporter.note)

@@ -53,6 +53,8 @@ class Result:
     def policy(self) -> Callable[[Any], Any]:
         """A student trained on the set: raw observations [..., D] -> actions [..., A].
 
+        Actions are in the environment's units.
+
         NumPy in gives NumPy out, JAX in gives JAX out.
         """
         with jax.default_matmul_precision(self.settings.precision):

@@ -182,8 +182,9 @@ def _train(
             teacher, scores = teacher_of(state), {}
             if environment is not None:
                 returns = score(teacher, _CURVE_EPISODES, CURVE_SEED)
+                name = "normalized_return" if environment.normalized else "return"
                 scores = {
-                    "normalized_return": round(float(returns.mean()), 2),
+                    name: round(float(returns.mean()), 2),
                     "lowest": round(float(returns.min()), 2),
                 }
             scoring += time.monotonic() - start
@@ -216,7 +217,7 @@ def _train(
     calibration = None
     if environment is not None:
         final = score(teacher, settings.episodes, FINAL_SEED)
-        episodes = environments.normalized_score(environment, offline.episode_returns)
+        episodes = environments.score(environment, offline.episode_returns)
         returns["teacher"] = evaluation.summarize(final)
         if len(episodes):
             returns["data"] = evaluation.summarize(episodes[None, :])
@@ -226,6 +227,7 @@ def _train(
             )
     results = {
         "returns": returns,
+        "unit": None if environment is None else environment.unit,
         "q_calibration": calibration,
         "steps_per_second": settings.steps / seconds,
         "seconds": seconds,
@@ -241,13 +243,13 @@ def training_summary(results: dict[str, Any]) -> str:
     lines = []
     if teacher is not None:
         low, high = teacher["ci95"]
-        lines.append(f"teacher {teacher['mean']:.1f} [{low:.1f}, {high:.1f}], normalised return")
+        lines.append(f"teacher {teacher['mean']:.1f} [{low:.1f}, {high:.1f}], {results['unit']}")
     if results["returns"]["data"] is not None:
         lines.append(f"data    {results['returns']['data']['mean']:.1f}")
     if found is not None:
-        lines.append(
-            f"q*: {found['predicted']:.0f} predicted, {found['earned']:.0f} earned; above "
-            f"{100 * found['above_random']:.0f}% of random actions"
-        )
+        values = ""
+        if found["predicted"] is not None:
+            values = f"{found['predicted']:.0f} predicted, {found['earned']:.0f} earned; "
+        lines.append(f"q*: {values}above {100 * found['above_random']:.0f}% of random actions")
     lines.append(f"{results['steps_per_second']:.0f} updates/s, {results['seconds']:.0f} s")
     return "\n".join(lines)

@@ -4,15 +4,10 @@ from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
 from obd_jax.teachers.bundled import bundled_names, bundled_teacher
 from obd_jax.teachers.cal_ql import cal_ql
 from obd_jax.teachers.calibration import q_calibration
-from obd_jax.teachers.choose import (
-    TEACHERS,
-    TeacherSettings,
-    from_function,
-    load_file,
-    teacher_of,
-)
+from obd_jax.teachers.choose import NONE, TEACHERS, TeacherSettings, load_file, teacher_of
 from obd_jax.teachers.embedded import behavior_teacher
 from obd_jax.teachers.files import load_teacher, save_teacher
+from obd_jax.teachers.functions import Functions, from_function
 from obd_jax.teachers.iql import iql
 from obd_jax.teachers.registry import ALGORITHMS, make_algorithm
 from obd_jax.teachers.released import load_calql
@@ -22,10 +17,12 @@ from obd_jax.teachers.validate import check_teacher
 
 __all__ = [
     "ALGORITHMS",
+    "NONE",
     "TEACHERS",
     "Algorithm",
     "Batch",
     "DivergedError",
+    "Functions",
     "TeacherSettings",
     "TrainState",
     "Trainable",

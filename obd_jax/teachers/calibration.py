@@ -38,7 +38,7 @@ def q_calibration(
 
     Returns:
         predicted, earned: mean q* and mean discounted return from pi*'s own states, those too
-            close to the time limit left out; ratio: of the two.
+            close to the time limit left out; ratio: of the two; None where all are too close.
         rank_correlation: Spearman's, of the same; None where either is constant.
         best_of_random: share of the data's states where q* ranks pi*'s action above all of ten
             uniform ones; above_random: share of the pairs.
@@ -78,11 +78,12 @@ def q_calibration(
     weights = np.maximum(own, 0.0)
     positive = weights.max() > 0
     normalized = weights / weights.mean() if positive else weights
-    varies = np.ptp(predicted) > 0 and np.ptp(earned) > 0
+    known = len(earned) > 0
+    varies = known and np.ptp(predicted) > 0 and np.ptp(earned) > 0
     return {
-        "predicted": float(predicted.mean()),
-        "earned": float(earned.mean()),
-        "ratio": float(predicted.mean() / earned.mean()),
+        "predicted": float(predicted.mean()) if known else None,
+        "earned": float(earned.mean()) if known else None,
+        "ratio": float(predicted.mean() / earned.mean()) if known and earned.mean() else None,
         "rank_correlation": float(spearmanr(predicted, earned)[0]) if varies else None,
         "best_of_random": float(above.all(axis=1).mean()),
         "above_random": float(above.mean()),

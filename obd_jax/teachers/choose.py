@@ -1,36 +1,33 @@
 """Teachers of any kind: a record, a file, a function, or a name."""
 
 import dataclasses
-import hashlib
 import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from obd_jax.settings import OptionError, option
 from obd_jax.teachers.bundled import bundled_names, bundled_teacher
 from obd_jax.teachers.embedded import behavior_teacher
 from obd_jax.teachers.files import load_teacher
+from obd_jax.teachers.functions import Functions, from_function, imported, is_import
+from obd_jax.teachers.onnx import load_onnx
 from obd_jax.teachers.registry import ALGORITHMS
 from obd_jax.teachers.released import load_calql
 from obd_jax.teachers.validate import check_teacher
-from obd_jax.types import InvalidInputError, OfflineData, Provenance, Teacher
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData, Teacher
 
-# Teachers that need no file: those of the package, and those trained on the data.
-BUNDLED, BEHAVIOR = "bundled", "behavior"
-TEACHERS = (BUNDLED, BEHAVIOR, *ALGORITHMS)
-
-# States that a function is called with once, to see what it does and to tell it from another.
-_PROBE = 256
+# Teachers that need no file: those of the package, those trained on the data, and no teacher.
+BUNDLED, BEHAVIOR, NONE = "bundled", "behavior", "none"
+TEACHERS = (BUNDLED, BEHAVIOR, *ALGORITHMS, NONE)
 
 
 @dataclasses.dataclass(frozen=True)
 class TeacherSettings:
     """Which near-expert.
 
-    teacher:   one of `TEACHERS`, or a file; None: the package's, for embedded data.
+    teacher:   one of `TEACHERS`, a file, or `module:function`; None: the package's, for embedded
+               data.
+    value:     `module:function` of its critic.
     stats:     JSON file with the state mean and std of a released teacher.
     stats_key: its entry.
     """
@@ -39,33 +36,57 @@ class TeacherSettings:
         None,
         f"The near-expert. {BUNDLED}: the package's for these embedded data; {BEHAVIOR}: the "
         f"package's expert, without a critic; {', '.join(ALGORITHMS)}: trained on the "
-        "data; or a file, .npz of train_teacher.py or .pt of a released Cal-QL. Absent: for "
+        "data; a file, .npz of train_teacher.py, .pt of a released Cal-QL or .onnx; "
+        "my_module:policy, a function of raw observations [B, D] that returns actions [B, A] in "
+        f"the environment's units; {NONE}: the data's own actions are cloned. Absent: for "
         "embedded data the first of these that there is.",
+    )
+    value: str | None = option(
+        None,
+        "Its critic, my_module:value, a function of raw observations [B, D] and actions [B, A] "
+        "that returns values [B]; for a teacher that is such a function.",
+        "teacher_value",
     )
     stats: str | None = option(
         None, "JSON file with a released teacher's state mean and std.", "teacher_stats"
     )
     stats_key: str | None = option(None, "Entry of that file.", "teacher_stats_key")
 
+    def __post_init__(self) -> None:
+        if self.value is not None and not (self.teacher and is_import(self.teacher)):
+            raise OptionError(
+                "{teacher_value} is for a {teacher} that is my_module:function, got "
+                f"{{teacher}}={self.teacher}"
+            )
+
     @property
     def is_file(self) -> bool:
         """Whether the teacher is read from a file."""
-        return self.teacher is not None and self.teacher not in TEACHERS
+        named = self.teacher is None or self.teacher in TEACHERS
+        return not named and not is_import(str(self.teacher))
 
-    def load(self) -> Teacher:
-        """The teacher from its file."""
-        assert self.teacher is not None
-        return load_file(self.teacher, self.stats, self.stats_key)
+    def load(self) -> Any:
+        """What `teacher_of` takes: read from its file, imported, or its name.
+
+        Raises:
+            InvalidInputError: it cannot be read or imported.
+        """
+        if self.teacher is None or self.teacher in TEACHERS:
+            return self.teacher
+        if self.is_file:
+            return load_file(self.teacher, self.stats, self.stats_key)
+        value = None if self.value is None else imported(self.value)
+        return Functions(imported(self.teacher), value)
 
 
 def load_file(
     path: str | os.PathLike, stats: str | None = None, stats_key: str | None = None
-) -> Teacher:
+) -> Teacher | Functions:
     """A teacher from a file, by its suffix.
 
     Args:
-        path: an .npz file of `save_teacher`, or a .pt file of a released Cal-QL.
-        stats: of the latter: JSON file with the state mean and std.
+        path: an .npz file of `save_teacher`, a .pt file of a released Cal-QL, or an .onnx file.
+        stats: of a .pt file: JSON file with the state mean and std.
         stats_key: entry of that file.
 
     Raises:
@@ -74,57 +95,24 @@ def load_file(
     suffix = pathlib.Path(path).suffix
     if suffix == ".npz":
         return load_teacher(path)
+    if suffix == ".onnx":
+        return load_onnx(path)
+    if suffix == ".zip":
+        raise InvalidInputError(
+            f"{os.fspath(path)}: a model of Stable-Baselines3 needs PyTorch to be read: give a "
+            "function, my_module:policy, that returns model.predict(observations, "
+            "deterministic=True)[0], or export its policy to ONNX"
+        )
     if suffix != ".pt":
         raise InvalidInputError(
             f"unknown teacher {os.fspath(path)!r}; known: {', '.join(TEACHERS)}, an .npz file of "
-            "train_teacher.py, a .pt file of Cal-QL"
+            "train_teacher.py, a .pt file of Cal-QL, an .onnx file, a function my_module:policy"
         )
     if not (stats and stats_key):
         raise OptionError(
             "a released teacher needs {teacher_stats} and {teacher_stats_key} with {teacher}"
         )
     return load_calql(path, stats, stats_key)
-
-
-def from_function(
-    act: Callable[[Any], Any],
-    data: OfflineData,
-    value: Callable[[Any, Any], Any] | None = None,
-) -> Teacher:
-    """A function as a teacher, in JAX, NumPy or another framework.
-
-    Args:
-        act: raw observations [B, D] -> actions [B, A] in [-1, 1].
-        data: that it is called with: a first look refuses wrong shapes and values.
-        value: (raw observations [B, D], actions [B, A]) -> [B] discounted return; None: no critic.
-
-    Raises:
-        InvalidInputError: actions or values of another shape, out of bounds or not finite.
-    """
-    states = data.observations[:_PROBE]
-    name = getattr(act, "__qualname__", type(act).__name__)
-    actions = np.asarray(act(states))
-    expected = (len(states), data.action_size)
-    if actions.shape != expected:
-        raise InvalidInputError(
-            f"teacher {name}: actions of shape {actions.shape} for {len(states)} states; the data "
-            f"need {expected}"
-        )
-    if not (np.isfinite(actions).all() and np.abs(actions).max() <= 1 + 1e-6):
-        raise InvalidInputError(
-            f"teacher {name}: actions must be finite and lie in [-1, 1]; they range from "
-            f"{actions.min():.6g} to {actions.max():.6g}"
-        )
-    digest = hashlib.sha256(np.float32(actions).tobytes())
-    if value is not None:
-        values = np.asarray(value(states, actions))
-        if values.shape != (len(states),):
-            raise InvalidInputError(
-                f"teacher {name}: values of shape {values.shape} for {len(states)} states"
-            )
-        digest.update(np.float32(values).tobytes())
-    provenance = Provenance("function", name, digest.hexdigest(), data.provenance.environment)
-    return Teacher(act, value, data.observation_size, data.action_size, provenance)
 
 
 def _of_package(given: str | None, data: OfflineData, environment: str | None) -> Teacher:
@@ -151,7 +139,12 @@ def _of_package(given: str | None, data: OfflineData, environment: str | None) -
     return behavior_teacher(environment)
 
 
-def teacher_of(given: Any, data: OfflineData, environment: str | None = None) -> Teacher:
+def teacher_of(
+    given: Any,
+    data: OfflineData,
+    environment: str | None = None,
+    action_bounds: ActionBounds | None = None,
+) -> Teacher:
     """A teacher that fits the data.
 
     Args:
@@ -159,22 +152,25 @@ def teacher_of(given: Any, data: OfflineData, environment: str | None = None) ->
             package's for embedded data.
         data: the offline data.
         environment: their environment's name, for the package's teachers.
+        action_bounds: what actions in [-1, 1] stand for; None: themselves.
 
     Raises:
         InvalidInputError: it cannot be read or does not fit the data.
     """
+    if isinstance(given, str | os.PathLike) and given not in (BUNDLED, BEHAVIOR):
+        given = load_file(given)
     if isinstance(given, Teacher):
         teacher = given
-    elif given is None or given in (BUNDLED, BEHAVIOR):
+    elif isinstance(given, Functions):
+        teacher = from_function(given.act, data, given.value, action_bounds, given.provenance)
+    elif given is None or isinstance(given, str):
         teacher = _of_package(given, data, environment)
-    elif isinstance(given, str | os.PathLike):
-        teacher = load_file(given)
     elif callable(given):
-        teacher = from_function(given, data)
+        teacher = from_function(given, data, None, action_bounds)
     else:
         raise InvalidInputError(
             "a teacher is a record, a file, a function of observations, or one of "
             f"{', '.join(TEACHERS)}; got {type(given).__name__}"
         )
-    check_teacher(teacher, data)
+    check_teacher(teacher, data, action_bounds)
     return teacher

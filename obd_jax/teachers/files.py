@@ -15,7 +15,7 @@ from obd_jax.data.cache import sha256
 from obd_jax.networks import MLP
 from obd_jax.teachers.algorithm import act as act_by
 from obd_jax.teachers.algorithm import value as value_by
-from obd_jax.types import InvalidInputError, Normalizer, Params, Provenance, Teacher
+from obd_jax.types import ActionBounds, InvalidInputError, Normalizer, Params, Provenance, Teacher
 
 
 def save_teacher(
@@ -77,7 +77,7 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
         )
         action_size, scale = int(arrays["action_size"]), float(arrays["reward_scale"])
         card = json.loads(str(arrays["card"]))
-        name, recorded_in = card["algorithm"], _recorded_in(card)
+        name, recorded_in, bounds = card["algorithm"], _recorded_in(card), _bounds(card)
         actor, actor_params, actor_sizes = _network(arrays, "actor")
         critic, critic_params, critic_sizes = _network(arrays, "critic")
         (observation_size,) = normalizer.mean.shape
@@ -102,7 +102,7 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
         return value_by(critic, critic_params, normalized, actions) / scale
 
     provenance = Provenance(f"teacher by {name}", str(path), sha256(path), recorded_in)
-    return Teacher(act, value, observation_size, action_size, provenance)
+    return Teacher(act, value, observation_size, action_size, provenance, bounds)
 
 
 def _recorded_in(card: dict[str, Any]) -> str | None:
@@ -110,6 +110,12 @@ def _recorded_in(card: dict[str, Any]) -> str | None:
     provenance = card.get("provenance", {})
     data = provenance.get("data", {}).get("environment")
     return data or provenance.get("environment", {}).get("name")
+
+
+def _bounds(card: dict[str, Any]) -> ActionBounds | None:
+    """What its actions stand for, as the card says."""
+    found = card.get("provenance", {}).get("action_bounds")
+    return None if found is None else ActionBounds(tuple(found["low"]), tuple(found["high"]))
 
 
 def _network(arrays, name):

@@ -1,14 +1,21 @@
 """Whether a teacher fits the data."""
 
 from obd_jax.environments import same_task
-from obd_jax.types import InvalidInputError, OfflineData, Teacher
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData, Teacher
 
 
-def check_teacher(teacher: Teacher, data: OfflineData) -> None:
-    """Refuses a teacher whose observations or actions are not of the data's size or task.
+def check_teacher(
+    teacher: Teacher, data: OfflineData, action_bounds: ActionBounds | None = None
+) -> None:
+    """Refuses a teacher whose observations or actions are not of the data's size, task or bounds.
+
+    Args:
+        teacher: of which the task or the bounds may be unknown.
+        data: the same.
+        action_bounds: what actions in [-1, 1] stand for; None: themselves.
 
     Raises:
-        InvalidInputError: sizes differ, or both name a task and the two differ.
+        InvalidInputError: sizes differ, or tasks or bounds that are known do.
     """
     expected = (teacher.observation_size, teacher.action_size)
     given = (data.observation_size, data.action_size)
@@ -22,4 +29,9 @@ def check_teacher(teacher: Teacher, data: OfflineData) -> None:
         raise InvalidInputError(
             f"{data.provenance.name} was recorded in {recorded_in}; the teacher "
             f"{teacher.provenance.name} is of {own}"
+        )
+    if teacher.action_bounds not in (None, action_bounds):
+        raise InvalidInputError(
+            f"the teacher {teacher.provenance.name} acts in {teacher.action_bounds}; actions of "
+            f"{data.provenance.name} lie in {action_bounds or '[-1, 1]'}"
         )

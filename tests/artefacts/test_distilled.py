@@ -208,6 +208,20 @@ def test_the_student_of_the_card_is_the_policy(path):
     np.testing.assert_allclose(distilled.policy()(states), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_policy_acts_in_the_units_that_the_card_names(path):
+    inside = dataclasses.replace(load(path), card={"student": to_card(RECIPE)})
+    bounds = {"low": [-2.0, 0.0], "high": [2.0, 0.5]}
+    card = {**inside.card, "provenance": {"action_bounds": bounds}}
+    outside, states = dataclasses.replace(inside, card=card), np.ones((4, D), np.float32)
+    acted = inside.policy()(states)
+    expected = [-2.0, 0.0] + (acted + 1) / 2 * np.array([4.0, 0.5])
+    np.testing.assert_allclose(outside.policy()(states), expected, rtol=1e-4, atol=1e-5)
+    assert inside.action_bounds is None
+    damaged = {**card, "provenance": {"action_bounds": {"low": [1.0], "high": [0.0]}}}
+    with pytest.raises(InvalidInputError, match="the set's card has no action bounds"):
+        dataclasses.replace(inside, card=damaged).policy()
+
+
 @pytest.mark.parametrize("card", [{}, {"student": None}, {"student": "mlp"}])
 def test_a_card_without_a_student_has_no_policy(path, card):
     distilled = dataclasses.replace(load(path), card=card)

@@ -1,5 +1,6 @@
 """Where a result comes from: data, teacher, environment, versions."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -10,7 +11,8 @@ import pytest
 
 import obd_jax
 from obd_jax import environments, toy
-from obd_jax.artefacts import provenance, software
+from obd_jax.artefacts import action_bounds, provenance, software
+from obd_jax.types import ActionBounds
 
 
 def test_versions_are_those_that_run():
@@ -57,6 +59,20 @@ def test_a_card_has_an_entry_for_everything_given_in_order():
     assert card["environment"] == {"name": "hopper", "backend": "gymnasium Hopper-v4"}
     assert (card["seed"], card["start"], card["software"]) == (3, None, software())
     assert json.loads(json.dumps(card)) == card
+
+
+def test_bounds_of_actions_are_those_of_the_environment_else_of_the_data():
+    plain = toy.offline_data(jax.random.key(0), 100)
+    pendulum, own = environments.get("Pendulum-v1"), ActionBounds((-3.0,) * 2, (3.0,) * 2)
+    scaled = dataclasses.replace(plain, action_bounds=own)
+    unit = dataclasses.replace(plain, action_bounds=ActionBounds((-1.0,) * 2, (1.0,) * 2))
+    assert action_bounds(scaled, None) == own
+    assert action_bounds(unit, pendulum) == action_bounds(scaled, pendulum)
+    assert action_bounds(scaled, pendulum) == ActionBounds((-2.0,), (2.0,))
+    for none in ((plain, None), (unit, None), (scaled, toy.SPEC)):
+        assert action_bounds(*none) is None
+        assert "action_bounds" not in provenance(none[0], environment=none[1])
+    assert provenance(scaled)["action_bounds"] == {"low": [-3.0, -3.0], "high": [3.0, 3.0]}
 
 
 def test_what_is_not_given_is_not_in_a_card():

@@ -182,8 +182,8 @@ REFUSED = {
     ),
     "just out of bounds": (
         "actions",
-        lambda a: with_value(a, (0, 0), 1.00001),
-        r"actions range from -0\.\d+ to 1.00001",
+        lambda a: with_value(a, (0, 0), 1.001),
+        r"actions range from -0\.\d+ to 1.001",
     ),
     "lengths": (
         "rewards",

@@ -186,6 +186,27 @@ def test_hoppers_that_fall_earn_in_mjx_what_they_earn_in_gymnasium():
     assert (np.abs(ours.mean(axis=1) - theirs.mean(axis=1)) <= 3 * error).all()
 
 
+def test_any_task_of_brax_is_known_by_name():
+    spec = environments.get("brax:inverted_pendulum")
+    evaluation.check_environment(spec, 4, 1)
+    with pytest.raises(InvalidInputError, match="Brax has no task 'nothing'; it has ant, fast"):
+        evaluation.check_environment(environments.get("brax:nothing"), 4, 1)
+
+
+def test_short_episodes_of_a_task_of_brax_are_scored_raw():
+    spec = environments.get("brax:inverted_pendulum")
+
+    def push(force, observations):
+        return force + jnp.zeros_like(observations[..., :1])
+
+    counts = {"students": 2, "episodes": 2, "seed": 0}
+    scores = evaluation.score_policies(push, jnp.array([1.0, -1.0]), spec, **counts)
+    assert scores.shape == (2, 2)
+    # It pays 1 for every step until the pole falls.
+    assert ((scores >= 1) & (scores < 50)).all()
+    np.testing.assert_array_equal(scores, scores.round())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hopper", "halfcheetah", "walker2d"])
 def test_returns_in_tasks_of_brax_stay_raw(name):

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from obd_jax import environments
+from obd_jax import environments, evaluation
 from obd_jax.environments import EnvironmentSpec
-from obd_jax.evaluation import gymnasium_returns
+from obd_jax.evaluation import gymnasium_returns, host_returns
 
 HOPPER = environments.get("hopper")
 GAINS = jnp.array([-0.5, 0.5])
@@ -85,6 +85,11 @@ def countdown():
     del gymnasium.registry[name]
 
 
+@pytest.fixture
+def pendulum():
+    return environments.get("Pendulum-v1")
+
+
 def reciprocal(scale, observations):
     return scale / jnp.maximum(observations, 1.0)
 
@@ -135,3 +140,34 @@ def test_further_calls_are_not_traced_again(countdown):
             counting, jnp.array([1.0, 0.5]), countdown, students=2, episodes=3, seed=seed
         )
     assert len(traces) == 1
+
+
+def test_a_function_that_jax_cannot_trace_is_called_as_it_is(countdown):
+    calls = []
+
+    def act(observations):
+        calls.append(observations.shape)
+        return 1 / np.maximum(np.asarray(observations), 1.0)
+
+    found = host_returns(act, countdown, episodes=3, seed=1)
+    np.testing.assert_allclose(found, [1, 2, 3], rtol=1e-6)
+    assert calls == [(3, 1)] * 3
+    scored = evaluation.score_untraced(act, countdown, episodes=3, seed=1)
+    np.testing.assert_allclose(scored, [[100, 200, 300]], rtol=1e-6)
+
+
+def test_actions_reach_the_environment_in_its_own_units(pendulum):
+    """Its torque is that of the policy times its bound, whatever the rollout."""
+    actions = jnp.array([0.5, -1.0])
+
+    def constant(action, observations):
+        return action + jnp.zeros_like(observations[..., :1])
+
+    returns = gymnasium_returns(constant, actions, pendulum, students=2, episodes=2, seed=3)
+    expected = []
+    for i, torque in enumerate([1.0, 1.0, -2.0, -2.0]):
+        with gymnasium.make("Pendulum-v1") as environment:
+            environment.reset(seed=3 + i)
+            steps = [environment.step(np.array([torque], np.float32)) for _ in range(200)]
+            expected.append(sum(reward for _, reward, *_ in steps))
+    np.testing.assert_allclose(returns.ravel(), expected, rtol=1e-6)

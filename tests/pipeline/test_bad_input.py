@@ -140,7 +140,7 @@ OPTIONS = {
     "no data": ({"dataset_path": None}, ["either --dataset or --dataset_path"]),
     "rows of the toy": (
         {"dataset": "toy", "dataset_path": None, "data_rows": 500},
-        ["--data_rows and --env are not for --dataset=toy"],
+        ["--data_rows, --action_low and an --env are not for --dataset=toy"],
     ),
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
     "no teacher": (

@@ -148,7 +148,7 @@ def test_data_teacher_and_environment_of_two_tasks_of_equal_sizes_are_refused():
 )
 def test_what_is_not_known_of_tasks_is_said(recorded, said, monkeypatch, tmp_path):
     offline, notes = recorded_in(recorded), []
-    monkeypatch.setattr(problem, "load_data", lambda *_: offline)
+    monkeypatch.setattr(problem, "load_data", lambda *_: (offline, environments.get("halfcheetah")))
     path = str(tmp_path / "t.npz")
     monkeypatch.setattr(
         TeacherSettings, "load", lambda self: teachers.behavior_teacher("halfcheetah")
@@ -198,7 +198,7 @@ def test_an_algorithm_is_a_teacher_that_is_still_to_be_trained(monkeypatch):
 def test_a_first_run_records_few_rows_and_says_so(given, rows, monkeypatch):
     asked, notes = [], []
 
-    def load(name, source, *, rows, note, progress):
+    def load(name, source, *, rows, action_bounds, note, progress):
         asked.append((name, source, rows))
         return arrays(11, 3)
 
@@ -217,7 +217,3 @@ def test_rows_are_chosen_for_embedded_data_only():
     )
     with pytest.raises(InvalidInputError, match="data_rows is for embedded data, not for mujoco"):
         problem.load_data(settings.data, SILENT)
-
-
-def test_configurations_before_0_2_had_no_number_for_all_rows():
-    assert from_options(RunSettings, {"dataset": "toy", "data_rows": None}).data.data_rows == 0

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from obd_jax import students
+from obd_jax import environments, students
+from obd_jax.environments import EnvironmentSettings
 from obd_jax.evaluation import RolloutSettings
 from obd_jax.pipeline import RescoreSettings, rescore, run
 from obd_jax.pipeline.scores import table
@@ -168,9 +169,11 @@ def test_a_card_without_a_student_needs_one(card, message):
 def test_a_card_without_an_environment_needs_one():
     with pytest.raises(InvalidInputError, match="names no environment; give env"):
         MODULE.environment_of_card({"provenance": {"environment": None}})
-    assert MODULE.environment_of_card({}, "hopper").name == "hopper"
+    assert MODULE.environment_of_card({}, EnvironmentSettings("hopper")).name == "hopper"
     card = {"provenance": {"environment": {"name": "walker2d"}}}
     assert MODULE.environment_of_card(card).name == "walker2d"
+    card["provenance"]["environment"] = {"name": "Pendulum-v1", "kwargs": {"g": 5.0}}
+    assert MODULE.environment_of_card(card) == environments.get("Pendulum-v1", {"g": 5.0})
 
 
 @pytest.mark.parametrize(

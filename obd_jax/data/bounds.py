@@ -1,0 +1,74 @@
+"""Actions in the units of a recording -> in [-1, 1], as everything here acts."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from obd_jax import environments
+from obd_jax.settings import OptionError
+from obd_jax.types import ActionBounds, InvalidInputError, OfflineData
+
+# Beyond [-1, 1]: what stays as it is, and what single precision rounds to and is clipped.
+_NOTHING, _ROUNDING = 1e-6, 5e-6
+
+
+def in_bounds(
+    data: OfflineData, bounds: ActionBounds | None, note: Callable[[str], None]
+) -> OfflineData:
+    """The data with actions in [-1, 1]; those beyond the bounds by rounding are clipped.
+
+    Args:
+        data: actions in the units of the recording.
+        bounds: in these units, of each action or one for all; None: [-1, 1].
+        note: is told how many actions are clipped, and what looks as if they had been rescaled
+            before.
+
+    Raises:
+        InvalidInputError: actions are further beyond the bounds than 5e-6 of half their range, or
+            there are not as many bounds.
+    """
+    where, actions = data.provenance.name, data.actions
+    if bounds is not None:
+        if len(bounds.low) == 1:
+            bounds = ActionBounds(bounds.low * data.action_size, bounds.high * data.action_size)
+        if len(bounds.low) != data.action_size:
+            raise InvalidInputError(
+                f"{where} has {data.action_size} actions; bounds of {len(bounds.low)} are given"
+            )
+        actions = bounds.normalize(actions)
+    shown = "[-1, 1]" if bounds is None else str(bounds)
+    low, high = data.actions.min(), data.actions.max()
+    beyond = np.abs(actions) - 1
+    outside = (beyond > _ROUNDING).any(axis=1)
+    if outside.any():
+        raise OptionError(
+            f"{where}: actions range from {low:.6g} to {high:.6g}; they must lie in {shown}, and "
+            f"do not in {np.count_nonzero(outside)} of {len(outside)} transitions, first in number "
+            f"{np.argmax(outside)}: give the bounds that they were recorded in ({{action_low}} and "
+            "{action_high}, or an {env} that has them), or clip what noise has put beyond"
+        )
+    clipped = beyond > _NOTHING
+    if clipped.any():
+        note(
+            f"{where}: {np.count_nonzero(clipped)} of {clipped.size} actions are beyond {shown} by "
+            f"rounding, at most {beyond.max() / 2:.2g} of the range: they are clipped"
+        )
+        actions = actions.clip(-1, 1)
+    largest = max(-low, high)
+    if bounds is not None and not bounds.is_unit and abs(largest - 1) <= _ROUNDING:
+        note(
+            f"{where}: the largest action is {largest:.6g}, and bounds are {shown}: if the actions "
+            "are in [-1, 1] already, say so by bounds of -1 and 1"
+        )
+    return dataclasses.replace(data, actions=actions, action_bounds=bounds)
+
+
+def bounds_of(data: OfflineData) -> ActionBounds | None:
+    """Bounds of the environment that the data name; None: [-1, 1], or it cannot be made here."""
+    if data.provenance.environment is None:
+        return None
+    try:
+        return environments.get(data.provenance.environment).action_bounds
+    except InvalidInputError:
+        return None
