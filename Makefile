@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: venv run results-doc test test-slow lint clean
+.PHONY: venv run results-doc docs test test-slow lint clean
 venv: $(STAMP)
 
 $(STAMP): requirements.txt setup.py
@@ -23,6 +23,15 @@ results-doc: venv
 	$(BIN)/python experiments/paper/results_table.py
 	$(BIN)/python experiments/studies/studies_table.py
 
+# The documentation in site/, warnings as errors. Its tools are not in requirements.txt, which `make
+# test` installs.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(STAMP) requirements-docs.txt
+	$(BIN)/pip install --quiet --requirement requirements-docs.txt
+	touch $@
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +44,4 @@ test-slow: venv
 	$(BIN)/python -m pytest -m slow
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site .cache *.egg-info

@@ -14,6 +14,12 @@ MINARI = ["minari[hdf5,arrow,hf]>=0.5.3"]
 PARQUET = ["pyarrow>=18"]
 TENSORBOARD = ["tensorboard>=2.18", "tensorboardX>=2.6"]
 WANDB = ["wandb>=0.20"]
+DOCS = [
+    "mkdocs>=1.6",
+    "mkdocs-jupyter>=0.26",
+    "mkdocs-material>=9.7",
+    "mkdocstrings[python]>=1.0",
+]
 ALL = [*MJX, *MINARI, *ONNX, *PARQUET, *TENSORBOARD, *WANDB]
 
 setup(
@@ -23,8 +29,19 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords="offline reinforcement learning, dataset distillation, behavioural cloning, JAX",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["obd_jax", "obd_jax.*"]),
     package_data={
+        "obd_jax": ["py.typed"],
         "obd_jax.recorded": ["policies/*/*.npz"],
         "obd_jax.teachers": ["weights/*.npz"],
     },
@@ -58,6 +75,7 @@ setup(
         "all": ALL,
         "cuda": ["jax[cuda12]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
+        "docs": DOCS,
         "test": [
             *ALL,
             "flowjax>=19.1",

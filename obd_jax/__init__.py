@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # For type checkers and editors, which do not run `__getattr_
     from obd_jax.artefacts import load as load_distilled
     from obd_jax.pipeline import Problem, Result, synthesize
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Problem",

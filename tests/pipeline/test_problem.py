@@ -200,7 +200,7 @@ def test_a_first_run_records_few_rows_and_says_so(given, rows, monkeypatch):
 
     def load(name, source, *, rows, action_bounds, note, progress):
         asked.append((name, source, rows))
-        return arrays(11, 3)
+        return recorded_in("Hopper-v4", arrays(11, 3))
 
     monkeypatch.setattr(data, "load", load)
     settings = from_options(
