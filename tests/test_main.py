@@ -176,7 +176,7 @@ def test_a_run_starts_from_a_saved_configuration_even_an_old_one(tmp_path):
     assert "ridge" not in saved
     # The first versions wrote the options of all students, and of all densities.
     old = {**DEFAULTS, **saved, "ridge": 0.5, "density_epochs": 3}
-    assert len(old) == 61
+    assert len(old) > len(saved)
     (tmp_path / "old.json").write_text(json.dumps(old))
     done = console("run", "--config_file=~/old.json", "--out=~/again", **environment)
     assert done.returncode == 0, done.stderr
