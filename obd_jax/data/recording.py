@@ -51,9 +51,8 @@ def joined(episodes: Iterable[tuple[str, Fields]]) -> dict[str, np.ndarray]:
     first, columns = "", dict[str, tuple[int, ...]]()
     for name, episode in episodes:
         fields = _with_next(episode)
-        rows = len(fields["actions"])
-        lengths = {field: np.shape(array)[:1] for field, array in fields.items()}
-        if set(lengths.values()) != {(rows,)}:
+        lengths = {np.shape(array)[:1] for array in fields.values()}
+        if len(lengths) > 1 or () in lengths:
             found = ", ".join(f"{field} {np.shape(array)}" for field, array in episode.items())
             raise InvalidInputError(f"{name}: arrays differ in length: {found}")
         shapes = {field: array.shape[1:] for field, array in fields.items()}
@@ -65,15 +64,15 @@ def joined(episodes: Iterable[tuple[str, Fields]]) -> dict[str, np.ndarray]:
             )
         for field, array in fields.items():
             parts.setdefault(field, []).append(array)
-        counts.append(rows)
+        counts.append(len(fields["actions"]))
     fields = {field: np.concatenate(arrays) for field, arrays in parts.items()}
     return with_ends(fields, np.repeat(np.arange(len(counts)), counts))
 
 
 def _with_next(episode: Fields) -> dict[str, np.ndarray]:
     """An episode of T rows, with next observations if it has T + 1 observations."""
-    observations = episode["observations"]
-    if len(observations) != len(episode["actions"]) + 1:
+    observations, actions = episode["observations"], episode["actions"]
+    if actions.ndim == 0 or len(observations) != len(actions) + 1:
         return dict(episode)
     return {**episode, "observations": observations[:-1], "next_observations": observations[1:]}
 

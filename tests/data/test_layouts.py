@@ -543,6 +543,12 @@ REFUSED = {
         ),
         r"traj_0: arrays differ in length: observations \(5, 2\), actions \(3, 2\)",
     ),
+    "actions that are no array": (
+        lambda f: hdf5(
+            f / "a.h5", {"episode_0": {"actions": 1.0, "observations": np.ones((2, 3))}}
+        ),
+        r"episode_0: arrays differ in length: observations \(2, 3\), actions \(\)",
+    ),
     "d3rlpy without its end": (
         lambda f: hdf5(f / "a.h5", {"observations_0": np.zeros((3, 2))}),
         r"a dump by d3rlpy without terminated_0",

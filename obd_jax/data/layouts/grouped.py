@@ -82,6 +82,11 @@ def layout_of(file: h5py.File) -> Grouped | None:
     return None
 
 
+def _is_empty(member: h5py.Group | h5py.Dataset) -> bool:
+    """Whether there is nothing in a member, as where observations were not recorded."""
+    return not len(member) if isinstance(member, h5py.Group) else not member.size
+
+
 def read_grouped(path: pathlib.Path, file: h5py.File, layout: Grouped) -> Recording:
     """All episodes by their numbers; observations of several parts are flattened.
 
@@ -100,7 +105,7 @@ def read_grouped(path: pathlib.Path, file: h5py.File, layout: Grouped) -> Record
         group = root[name]
         where = f"{path}: {group.name.lstrip('/')}"
         for key in (layout.observations, "actions"):
-            if key not in group or not len(group[key]):
+            if key not in group or _is_empty(group[key]):
                 raise InvalidInputError(
                     f"{where}, as of {layout.name}, has no {key}; found {listed(group)}"
                     + (f"; {layout.advice}" if layout.advice else "")
