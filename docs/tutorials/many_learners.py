@@ -19,7 +19,7 @@ from sklearn.neural_network import MLPRegressor
 import obd_jax
 
 STEPS = 1_000  # outer steps of each distillation
-STATES = 5_000
+STATES = 3_000
 PAIRS = 64
 
 # %% [markdown]
@@ -81,7 +81,11 @@ learners = {
     "nearest neighbours": lambda: KNeighborsRegressor(3, weights="distance"),
     "extra trees": lambda: ExtraTreesRegressor(50, random_state=0),
     "MLP 64, 64": lambda: MLPRegressor(
-        hidden_layer_sizes=(64, 64), solver="lbfgs", max_iter=5_000, alpha=0.1, random_state=0
+        hidden_layer_sizes=(64, 64),
+        learning_rate_init=0.01,
+        tol=1e-3,
+        max_iter=2_000,
+        random_state=0,
     ),
 }
 
