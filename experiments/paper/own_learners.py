@@ -52,6 +52,7 @@ def scores(
     seeds: Sequence[int],
     episodes: int,
     progress: Progress | None = None,
+    first_episode: int = FINAL_SEED,
 ) -> np.ndarray:
     """Normalised returns [K, E], one student for every seed.
 
@@ -75,7 +76,7 @@ def scores(
                 environment,
                 students=count,
                 episodes=episodes,
-                seed=FINAL_SEED + i * episodes,
+                seed=first_episode + i * episodes,
                 progress=progress,
             )
             for i, seed in enumerate(seeds[:1] if student.deterministic else seeds)
