@@ -113,10 +113,10 @@ def rescore(
     """
     if not settings.path:
         raise OptionError("{path} is required: the distilled set to score")
-    path = artefacts.file_of(settings.path)
     out = pathlib.Path(settings.out) if settings.out else None
     if out is not None:
         _refuse_unusable(out)
+    path = artefacts.file_of(settings.path)
     distilled = artefacts.load(path)
     card, rollouts = distilled.card, settings.rollouts
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)

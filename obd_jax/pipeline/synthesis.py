@@ -130,6 +130,7 @@ class Result:
                     "seconds": dict(self.seconds),
                     "outer_steps": last["step"],
                     "loss": last["loss"],
+                    "curve": None,
                     **card,
                 }
             )

@@ -94,7 +94,7 @@ def test_a_run_says_what_rolled_out_and_in_what_unit(
     ("changes", "message"),
     [
         ({"eval_backend": "bullet"}, "unknown eval_backend 'bullet'; known: gymnasium, mjx, brax"),
-        ({"eval_backend": "mjx", "dataset": "toy", "source": "auto", "data_rows": None}, "runs in"),
+        ({"eval_backend": "mjx", "dataset": "toy", "source": "auto", "data_rows": 0}, "runs in"),
         ({"eval_backend": "brax", "env": "Hopper-v5"}, "halfcheetah, walker2d, and not Hopper-v5"),
     ],
 )

@@ -35,7 +35,8 @@ def test_options_and_their_defaults_are_those_of_the_first_versions():
     defaults = settings.defaults_of(RunSettings)
     assert DEFAULTS.items() <= defaults.items()
     assert defaults.keys() - DEFAULTS.keys() == {
-        "columns",
+        *("columns", "action_low", "action_high", "env_kwargs", "reference_returns"),
+        "teacher_value",
         "kernel_weight",
         *(f"pool_{name}" for name in ("depths", "width", "optimizer", "learning_rate")),
         *(f"pool_{name}" for name in ("age", "steps", "count", "ridge", "unroll")),
