@@ -174,6 +174,7 @@ def push(action, observations):
     return action + jnp.zeros_like(observations[..., :3])
 
 
+@pytest.mark.slow
 def test_hoppers_that_fall_earn_in_mjx_what_they_earn_in_gymnasium():
     actions = jnp.array([[0.5, 0.5, 0.5], [0.0, 0.0, 0.8]])  # The second falls much later.
     counts = {"students": 2, "episodes": 10, "seed": 0}

@@ -221,6 +221,7 @@ def test_seeds_are_distilled_together_on_accelerators(
     assert found == expected
 
 
+@pytest.mark.slow
 def test_networks_of_several_stages_and_noise_are_those_one_by_one(tmp_path, monkeypatch):
     small = {"hidden_sizes": (16,), "narrow_widths": (8,), "narrow_steps": (12,), "pairs": 16}
     few = {"inner_steps": 5, "batch_size": 32, "lazy_weight": 0.0}

@@ -38,6 +38,7 @@ def on_toy(**options):
     return distillation, prepare(jax.random.key(0), problem, distillation, SILENT)
 
 
+@pytest.mark.slow
 def test_every_part_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(diversity, "EPISODES", 1)
     monkeypatch.setattr(diversity, "STATES", 100)
