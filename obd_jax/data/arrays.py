@@ -49,7 +49,7 @@ def from_arrays(
         terminals: [rows] or [rows, 1], non-zero where the environment ended; None: nowhere.
         timeouts: the same, where time ran out; None: after every 1000 steps without a terminal.
         action_bounds: of the actions given, which are then rescaled to [-1, 1]; None: [-1, 1].
-        note: is told in a line what looks wrong; by default that is a warning of Python's.
+        note: gets a line on what looks wrong; by default that is a warning of Python's.
 
     Returns:
         The transitions; `provenance.sha256` is over the names, types, shapes and bytes given.
@@ -96,7 +96,7 @@ def read_rows(fields: Fields, where: str, note: Note) -> Rows:
     Args:
         fields: arrays by the names of `from_arrays`, with flags of any of the names `FLAGS`.
         where: what the data are called.
-        note: is told what looks wrong.
+        note: gets a line on what looks wrong.
 
     Returns:
         The transitions, actions as recorded.

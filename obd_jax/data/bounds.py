@@ -21,8 +21,7 @@ def in_bounds(
     Args:
         data: actions in the units of the recording.
         bounds: in these units, of each action or one for all; None: [-1, 1].
-        note: is told how many actions are clipped, and what looks as if they had been rescaled
-            before.
+        note: gets a line on how many actions are clipped, and on what looks rescaled already.
 
     Raises:
         InvalidInputError: actions are further beyond the bounds than 5e-6 of half their range, or

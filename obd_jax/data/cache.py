@@ -36,7 +36,7 @@ def cached(
         path: of the file.
         make: writes the file at the path it is given.
         read: path -> what it holds; refuses, by `InvalidInputError`, a file that is damaged.
-        note: is told in a line why something takes time.
+        note: gets a line on why something takes time.
 
     Raises:
         InvalidInputError: the folder cannot be written, or the disk is full.

@@ -54,7 +54,7 @@ def load_d4rl(
     Args:
         name: like `walker2d-medium-expert`.
         folder: of D4RL's files.
-        note: is told in a line why something takes time.
+        note: gets a line on why something takes time.
         progress: label -> function of (bytes received, bytes).
 
     Raises:

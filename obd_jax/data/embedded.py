@@ -119,7 +119,7 @@ def load_embedded(
         cache: folder of the recordings.
         rows: None: as in D4RL.
         seed: of the rollouts.
-        note: is told in a line why something takes time.
+        note: gets a line on why something takes time.
         progress: label -> function of (rows recorded, rows).
 
     Raises:

@@ -53,7 +53,7 @@ def read_ends(
         rows: how many.
         with_next: whether rows have next observations of their own.
         where: what the data are called.
-        note: is told what is ambiguous, and how it is read.
+        note: gets a line on what is ambiguous, and how it is read.
     """
     given = {name: array != 0 for name, array in flags.items()}
     ends = [given[name] for name in ENDS if name in given]
@@ -126,7 +126,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
     Args:
         ends: as read.
         where: what the data are called.
-        note: is told what looks wrong.
+        note: gets a line on what looks wrong.
         rewarded: whether there are rewards; without them nothing is learned from such cuts.
     """
     terminals, timeouts, _ = ends

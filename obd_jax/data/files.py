@@ -37,7 +37,7 @@ def load_file(
             `observations:x,y,v_*; actions:u; rewards:r; terminals:done`.
         action_bounds: of the actions in the file, which are then rescaled to [-1, 1]; None:
             [-1, 1].
-        note: is told in a line how an unusual layout was read and what looks wrong; by default
+        note: gets a line on how an unusual layout was read and what looks wrong; by default
             that is a warning of Python's.
 
     Returns:

@@ -58,7 +58,7 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
     Args:
         name: like `walker2d-medium-expert` or `mujoco/hopper/medium-v0`.
         download: whether to ask Minari's server for what the store lacks.
-        note: is told in a line why something takes time.
+        note: gets a line on why something takes time.
 
     Returns:
         The transitions, every row of every episode.

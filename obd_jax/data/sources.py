@@ -105,7 +105,7 @@ def load(
         seed: of embedded data.
         action_bounds: of the recorded actions, which are rescaled from them to [-1, 1]; None:
             those of the environment that the data name, else [-1, 1].
-        note: is told in a line where the data come from, why something takes time, and what looks
+        note: gets a line on where the data come from, why something takes time, and what looks
             wrong in a file; None: only what looks wrong is said, as a warning of Python's.
         progress: label -> function of (done, in all), for recording and downloading.
 
