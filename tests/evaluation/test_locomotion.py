@@ -71,6 +71,7 @@ def both(request):
     return environment, states, expected
 
 
+@pytest.mark.slow
 def test_a_control_step_is_gymnasiums(both):
     _, states, (observations, rewards, terminated) = both
     assert np.median(np.abs(states.obs - observations)) <= 1e-4

@@ -202,6 +202,7 @@ def test_a_trained_teacher_serves_a_run(trained, tmp_path):
     assert results["provenance"]["teacher"]["source"] == "teacher by td3_bc"
 
 
+@pytest.mark.slow
 def test_a_teacher_by_algorithm_is_trained_once_for_the_data(tmp_path, monkeypatch):
     monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))
     few_transitions(monkeypatch, 1000)
