@@ -119,3 +119,9 @@ axis.set_xticks(positions, list(learners))
 axis.set(ylabel="mean absolute error to the teacher")
 axis.legend(title="trained on")
 plt.show()
+
+# %% [markdown]
+# The set for the kernel student is the best one for that student, and worse than random pairs for
+# the other learners. The set for an MLP serves the other MLP better than all of the noisy data do,
+# and kernel ridge better than random pairs do. So choose `--student` or `--config=transfer` by who
+# will train on the set, and judge the set with those learners.
