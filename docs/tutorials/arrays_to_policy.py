@@ -130,7 +130,7 @@ for name, value in returns.items():
 # ## Keep it
 #
 # `save` writes the files of a run. `distilled.npz` holds the pairs, the normalisation and the
-# card; NumPy alone reads it. See [Use a set](../use_a_set.md) for acting without this package.
+# card; NumPy alone reads it. See [Use a set](../../use_a_set/) for acting without this package.
 
 # %%
 import tempfile

@@ -100,6 +100,7 @@ results = {
         density="kde",
         temperature=temperature,
         objective="pbc",
+        reporter=obd_jax.reporting.SILENT,
     )
     for temperature in (0.0, *temperatures)
 }
@@ -130,7 +131,8 @@ figure.colorbar(shown, ax=axes, label="log10 error to the teacher")
 plt.show()
 
 # %% [markdown]
-# With rising temperature the error on rare states falls and that on usual states rises: a set of a
-# given size can serve one or the other better. Whether returns rise depends on how often a student
-# leaves the usual states. In our measurements this differs between data sets and students
-# ([results](../results_summary.md#what-helps)), so try two or three temperatures.
+# Up to a temperature of 0.5 the error on rare states falls and that on usual states rises: a set of
+# a given size can serve one or the other better. At 1 so few states have all the weight that both
+# errors rise. Whether returns rise depends on how often a student leaves the usual states. In our
+# measurements this differs between data sets and students
+# ([results](../../results_summary/#what-helps)), so try two or three temperatures.

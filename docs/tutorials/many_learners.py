@@ -47,7 +47,12 @@ problem = obd_jax.Problem(obd_jax.data.from_arrays(train, noisy), teacher)
 # the teacher's actions, and all states of the data with the recorded, noisy actions.
 
 # %%
-shared = {"pairs": PAIRS, "outer_steps": STEPS, "temperature": 0.0}
+shared = {
+    "pairs": PAIRS,
+    "outer_steps": STEPS,
+    "temperature": 0.0,
+    "reporter": obd_jax.reporting.SILENT,
+}
 kernel_set = obd_jax.synthesize(jax.random.key(0), problem, **shared)
 mlp_set = obd_jax.synthesize(
     jax.random.key(0), problem, student="mlp", hidden_sizes=(64, 64), batch_size=256, **shared
