@@ -114,6 +114,25 @@ def traceable(function: Callable[..., Any], *arguments: Any) -> bool:
     return True
 
 
+def map_in_chunks(
+    function: Callable[..., Any], *arrays: np.ndarray, size: int = 16_384
+) -> np.ndarray:
+    """function(rows of each array) -> [M, ...], in chunks of one shape, so that memory is bounded.
+
+    It is compiled unless it is not JAX's to trace, such as a policy in NumPy.
+    """
+    length = len(arrays[0])
+    size = min(size, length)
+    if traceable(function, *(array[:size] for array in arrays)):
+        function = jax.jit(function)
+    outputs = []
+    for start in range(0, length, size):
+        begin = min(start, length - size)  # The last chunk overlaps instead of shrinking.
+        chunk = np.asarray(function(*(array[begin : begin + size] for array in arrays)))
+        outputs.append(chunk[start - begin :])
+    return np.concatenate(outputs)
+
+
 def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which `vmap` calls for one after another on CPUs and for all at once elsewhere.
 

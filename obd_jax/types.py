@@ -171,6 +171,14 @@ class OfflineData:
         episodes = np.searchsorted(self.episode_starts, rows, side="right") - 1
         return rows - self.episode_starts[episodes]
 
+    @property
+    def next_actions(self) -> np.ndarray:
+        """[M, A], what the data do next; the last action once more at the ends of episodes."""
+        last = np.append(self.episode_starts[1:] - 1, len(self) - 1)
+        following = np.minimum(np.arange(len(self)) + 1, len(self) - 1)
+        following[last] = last
+        return self.actions[following]
+
     def __len__(self) -> int:
         """M."""
         return self.observations.shape[0]

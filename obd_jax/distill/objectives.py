@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.numerics import traceable
+from obd_jax.numerics import map_in_chunks
 from obd_jax.settings import OptionError, not_negative, one_of, option, positive, within
 from obd_jax.types import Array, InvalidInputError, Key, Normalizer, OfflineData, Targets, Teacher
 
@@ -61,7 +61,7 @@ def pbc(
 
     `own` are the targets of `dbc` on the same data, where they are there already.
     """
-    actions = _map_in_chunks(teacher.act, data.observations)
+    actions = map_in_chunks(teacher.act, data.observations)
     _refuse_non_finite(actions, "teacher's actions")
     own = dbc(data, normalizer) if own is None else own
     return own._replace(actions=jnp.asarray(actions))
@@ -96,7 +96,7 @@ def av_pbc(
             f"Av-PBC needs a critic, and the teacher {teacher.provenance.name} has none; use PBC"
         )
     targets = pbc(data, normalizer, teacher, own)
-    values = _map_in_chunks(teacher.value, data.observations, np.asarray(targets.actions))
+    values = map_in_chunks(teacher.value, data.observations, np.asarray(targets.actions))
     _refuse_non_finite(values, "teacher's values")
     weights = np.maximum(values, 0.0)
     if weights.max() == 0.0:
@@ -175,7 +175,7 @@ def with_state_noise(
     noise = scale * jax.random.normal(key, targets.observations.shape)
     observations = targets.observations + noise
     raw = np.asarray(normalizer.denormalize(observations))
-    actions = _map_in_chunks(teacher.act, raw)
+    actions = map_in_chunks(teacher.act, raw)
     _refuse_non_finite(actions, "teacher's actions")
     noisy = Targets(observations, jnp.asarray(actions), targets.weights)
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), targets, noisy)
@@ -272,23 +272,6 @@ def make_objective(
     if name == "pbc":
         return pbc(data, normalizer, teacher, own)
     return av_pbc(data, normalizer, teacher, scale, own)
-
-
-def _map_in_chunks(function, *arrays: np.ndarray, size: int = 16_384) -> np.ndarray:
-    """Apply a function of a teacher to rows in chunks of one shape, so that memory is bounded.
-
-    It is compiled unless it is not JAX's to trace, such as a policy in NumPy.
-    """
-    length = len(arrays[0])
-    size = min(size, length)
-    if traceable(function, *(array[:size] for array in arrays)):
-        function = jax.jit(function)
-    outputs = []
-    for start in range(0, length, size):
-        begin = min(start, length - size)  # The last chunk overlaps instead of shrinking.
-        chunk = np.asarray(function(*(array[begin : begin + size] for array in arrays)))
-        outputs.append(chunk[start - begin :])
-    return np.concatenate(outputs)
 
 
 def _refuse_non_finite(array: np.ndarray, what: str) -> None:

@@ -98,6 +98,8 @@ def run_population(
         problem = load_problem(settings, reporter)
         if problem.environment is None:
             raise OptionError("a population is scored in an environment: {env}=none is for a run")
+        if problem.held_out is not None:
+            raise OptionError("a population has no {holdout}; a run has")
         key = jax.random.key(members[0].run.seed)
         first = prepare(key, problem, settings.distillation, reporter)
     prepared = [

@@ -37,6 +37,7 @@ class Prepared(NamedTuple):
     own:         the data's own actions on the states distilled, [M].
     recipe:      of the student that the set is for.
     student:     that student.
+    held_out:    episodes to judge policies by without an environment; None: there are none.
     keys:        one for each thing that is random.
     start:       the set to start from; None: real pairs.
     constant:    observation columns that do not vary; they are centred, not scaled up.
@@ -50,6 +51,7 @@ class Prepared(NamedTuple):
     own: Targets
     recipe: Recipe
     student: Student
+    held_out: OfflineData | None
     keys: dict[str, Key]
     start: SyntheticData | None
     constant: list[int]
@@ -106,6 +108,7 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
         distill.dbc(kept, normalizer),
         recipe,
         make_student(recipe, offline.action_size),
+        problem.held_out,
         split_key(key),
         None if start.start is None else load_start(start.start, offline, normalizer),
         constant,

@@ -32,6 +32,8 @@ class Problem:
                  the data's own actions are cloned (DBC); None: the package's for embedded data
                  and the toy, and none for other data.
     environment: where policies are scored, a record or a name; None: nowhere.
+    held_out:    episodes that are not in the data, to judge policies by without an environment
+                 (`data.hold_out`); None: there are none.
 
     Raises:
         InvalidInputError: data, teacher and environment do not fit each other: their sizes, the
@@ -41,6 +43,7 @@ class Problem:
     data: OfflineData
     teacher: Any = None
     environment: Any = None
+    held_out: OfflineData | None = None
 
     def __post_init__(self) -> None:
         environment, teacher = self.environment, self.teacher
@@ -118,7 +121,15 @@ def _trained(algorithm: str, offline: OfflineData, environment: Any, reporter: R
         environment = environment._replace(simulator="gymnasium")
     settings = TrainingSettings(algorithm=algorithm)
     lasting = {k: v for k, v in dataclasses.asdict(settings).items() if k != "checkpoint_minutes"}
-    identity = json.dumps([obd_jax.__version__, lasting, offline.provenance.sha256])
+    identity = json.dumps(
+        [
+            obd_jax.__version__,
+            lasting,
+            offline.provenance.sha256,
+            # Rescaled from other bounds, the same file is other data.
+            *([] if offline.action_bounds is None else [str(offline.action_bounds)]),
+        ]
+    )
     name = f"{algorithm}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     folder = data.default_cache() / "teachers" / name
     with locked(folder, reporter.note):
@@ -222,10 +233,20 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
     chosen = settings.teacher
     teacher = chosen.load()
     offline, environment = load_data(settings.data, reporter)
+    held_out, share = None, settings.offline.share(environment is not None)
+    if share > 0:
+        offline, held_out = data.hold_out(offline, share, settings.run.seed, reporter.note)
+        reporter.note(f"{len(held_out):,} states held out; {len(offline):,} to learn from")
     if environment is not None:
         environment = environments.simulated_by(environment, settings.scores.backend)
-    problem = Problem(offline, teacher, environment)
+    problem = Problem(offline, teacher, environment, held_out)
     _say_unknown_task(problem, reporter)
+    given = problem.teacher if isinstance(problem.teacher, Teacher) else None
+    if held_out is not None and given is not None and given.provenance.source != "closed form":
+        reporter.note(
+            f"teacher {given.provenance.name} is not trained here: it may have seen the episodes "
+            "held out"
+        )
     if isinstance(problem.teacher, Teacher) and not chosen.is_file:
         provenance = problem.teacher.provenance
         reporter.note(f"teacher: {provenance.source}, {provenance.name}")

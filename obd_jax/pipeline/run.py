@@ -9,9 +9,16 @@ from obd_jax import artefacts, distill, evaluation, runs
 from obd_jax.data.cache import sha256
 from obd_jax.evaluation import FINAL_SEED
 from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
-from obd_jax.pipeline.preparation import input_hashes, prepare, set_card
+from obd_jax.pipeline.offline import judge
+from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.problem import load_problem
-from obd_jax.pipeline.scores import Curve, score, score_networks, score_references
+from obd_jax.pipeline.scores import (
+    Curve,
+    random_real,
+    score,
+    score_networks,
+    score_references,
+)
 from obd_jax.pipeline.settings import RunSettings, in_its_precision
 from obd_jax.pipeline.stages import PoolStudents, total_steps
 from obd_jax.pipeline.targets import make_objective, reweight
@@ -51,17 +58,17 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
     opened = runs.RunFolder(out, config, inputs, runs.MAY_DIFFER, settings.run.writer_names)
     with opened as folder:
         objective = reweight(distillation, prepared, objective, clock, reporter, out)
-        _, rows = runs.phase(
-            out,
-            "references",
-            clock,
-            reporter,
-            None,
-            lambda: (
+        scored_in, pairs = prepared.environment, distillation.start.pairs
+        rows: dict[str, Any] = {}
+        if scored_in is not None:
+            _, rows = runs.phase(
+                out,
+                "references",
+                clock,
+                reporter,
                 None,
-                score_references(scores, distillation.start.pairs, prepared, reporter),
-            ),
-        )
+                lambda: (None, score_references(scores, pairs, prepared, reporter)),
+            )
         card = set_card(
             prepared,
             config,
@@ -76,7 +83,8 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
             return artefacts.save(out, distilled)
 
         steps = total_steps(distillation.students, distillation.outer)
-        curve = Curve(prepared, steps, scores.curve_points, folder, clock, reporter)
+        points = 0 if scored_in is None else scores.curve_points
+        curve = Curve(prepared, steps, points, folder, clock, reporter)
         synthetic = initial_set(distillation, prepared, objective)
         form = form_of_state(distillation, prepared, synthetic)
         minutes = settings.run.checkpoint_minutes
@@ -93,26 +101,27 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
                 raise
         keep(state.synthetic)
         clock.seconds["distil"] = last["seconds"]
-        with clock("evaluate"):
-            returns = score(
-                prepared,
-                "synthetic",
-                state.synthetic,
-                scores.students,
-                scores.episodes,
-                FINAL_SEED,
-                reporter,
-            )
-            scored = {"synthetic": evaluation.summarize(returns)}
-            if isinstance(distillation.students, PoolStudents):
-                scored["networks"] = score_networks(
-                    scores, distillation.students.network, prepared, state.synthetic, reporter
+        if scored_in is not None:
+            with clock("evaluate"):
+                rows = {**score_set(settings, prepared, state.synthetic, reporter), **rows}
+        measures = None
+        if prepared.held_out is not None:
+            with clock("judge"):
+                measures = judge(
+                    prepared,
+                    {
+                        "synthetic": state.synthetic,
+                        "random_real": random_real(pairs, prepared),
+                    },
+                    scores.students,
+                    settings.offline.fqe_steps,
+                    reporter,
                 )
-        rows = {**scored, **rows}
-        assert prepared.environment is not None
+        unit = None if scored_in is None else scored_in.unit
         results = {
             "returns": rows,
-            "unit": prepared.environment.unit,
+            "unit": unit,
+            **({} if measures is None else {"offline": measures}),
             "seconds": clock.seconds,
             "outer_steps": last["step"],
             "loss": last["loss"],
@@ -120,14 +129,37 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
             **card,
         }
         lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
+        if "synthetic" in rows:
+            lines["final score"] = rows["synthetic"]["mean"]
+        task = "" if scored_in is None else f"{scored_in.name}: "
         artefacts.draw_curve(
             out / "curve.png",
-            f"{prepared.environment.name}: {pathlib.Path(prepared.data.provenance.name).name}",
+            f"{task}{pathlib.Path(prepared.data.provenance.name).name}",
             curve.losses,
             curve.returns,
-            {**lines, "final score": rows["synthetic"]["mean"]},
-            prepared.environment.unit,
+            lines,
+            unit or "no environment",
             "synthetic, fewer episodes than the final score",
         )
         folder.finish(results)
     return results
+
+
+def score_set(
+    settings: RunSettings, prepared: Prepared, synthetic: SyntheticData, reporter: Reporter
+) -> dict[str, Any]:
+    """Rows of the students that a set is for."""
+    scores, chosen = settings.scores, settings.distillation.students
+    returns = score(
+        prepared,
+        "synthetic",
+        synthetic,
+        scores.students,
+        scores.episodes,
+        FINAL_SEED,
+        reporter,
+    )
+    rows = {"synthetic": evaluation.summarize(returns)}
+    if isinstance(chosen, PoolStudents):
+        rows["networks"] = score_networks(scores, chosen.network, prepared, synthetic, reporter)
+    return rows

@@ -22,6 +22,7 @@ from obd_jax.evaluation import (
     ScoreSettings,
 )
 from obd_jax.numerics import traceable
+from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.students import MLPRecipe
@@ -80,6 +81,15 @@ def score_teacher(
     )
 
 
+def random_real(pairs: int, prepared: Prepared) -> SyntheticData:
+    """As many random pairs of the data as the set has, which students are compared with."""
+    own = prepared.own
+    if prepared.kept is not prepared.data:
+        own = distill.dbc(prepared.data, prepared.normalizer)
+    size = pairs if prepared.start is None else len(prepared.start.actions)
+    return distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
+
+
 def score_references(
     settings: ScoreSettings, pairs: int, prepared: Prepared, reporter: Reporter
 ) -> dict[str, Any]:
@@ -92,24 +102,21 @@ def score_references(
     assert prepared.environment is not None
     common = {
         "data": prepared.data.provenance.sha256,
+        "action_bounds": str(prepared.data.action_bounds),
         "environment": environments.to_card(prepared.environment),
         "software": artefacts.software(),
         "code": _code(),
     }
-    own = prepared.own
-    if prepared.kept is not prepared.data:
-        own = distill.dbc(prepared.data, prepared.normalizer)
-    size = pairs if prepared.start is None else len(prepared.start.actions)
-    chosen = distill.choose(prepared.keys["random_real"], distill.uniform, own, size)
+    chosen = random_real(pairs, prepared)
     task = prepared.environment
     kept = _kept if task.functional is not None or task.name in environments.KNOWN else _scored
-    random_real = kept(
+    of_random = kept(
         "random_real",
         {
             **common,
             "student": students.to_card(prepared.recipe),
             "keys": [_numbers(prepared.keys[name]) for name in ("random_real", "students")],
-            "sizes": [size, settings.students, settings.episodes],
+            "sizes": [len(chosen.actions), settings.students, settings.episodes],
         },
         lambda: score(
             prepared,
@@ -122,7 +129,7 @@ def score_references(
         ),
         reporter,
     )
-    rows: dict[str, Any] = {"random_real": random_real}
+    rows: dict[str, Any] = {"random_real": of_random}
     if not prepared.environment.is_substitute:
         episodes = environments.score(prepared.environment, prepared.data.episode_returns)
         rows["data"] = evaluation.summarize(episodes[None, :]) if len(episodes) else None
@@ -324,7 +331,11 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
     """What ends a run: the table, and where everything came from and went."""
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     data_card, curve = results["provenance"]["data"], results["curve"]
-    lines = [table(results["returns"], results["unit"])]
+    lines = []
+    if results["returns"]:
+        lines.append(table(results["returns"], results["unit"]))
+    if "offline" in results:
+        lines.append(measures_table(results["offline"]))
     if curve is not None:
         row = results["returns"]["synthetic"]
         point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)

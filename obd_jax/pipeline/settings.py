@@ -10,7 +10,7 @@ import jax
 from obd_jax.data import DataSettings
 from obd_jax.density import DensitySettings
 from obd_jax.distill import ObjectiveSettings, OuterSettings, StartSettings
-from obd_jax.evaluation import ScoreSettings
+from obd_jax.evaluation import OfflineSettings, ScoreSettings
 from obd_jax.numerics import PRECISIONS
 from obd_jax.pipeline.stages import STUDENTS
 from obd_jax.runs import RunOptions
@@ -58,6 +58,7 @@ class RunSettings:
     teacher: TeacherSettings = part(TeacherSettings, "teacher")
     distillation: Distillation = part(Distillation, "distillation")
     scores: ScoreSettings = part(ScoreSettings, "scores")
+    offline: OfflineSettings = part(OfflineSettings, "offline evaluation")
 
 
 Driver = TypeVar("Driver", bound=Callable[..., Any])

@@ -15,10 +15,11 @@ from obd_jax.artefacts import DistilledSet
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation import FINAL_SEED
 from obd_jax.pipeline.distillation import distil, initial_set
+from obd_jax.pipeline.offline import judge
 from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.presets import default
 from obd_jax.pipeline.problem import Problem, environment_named
-from obd_jax.pipeline.scores import score
+from obd_jax.pipeline.scores import random_real, score
 from obd_jax.pipeline.settings import Distillation
 from obd_jax.pipeline.stages import total_steps
 from obd_jax.pipeline.targets import make_objective, reweight
@@ -95,14 +96,43 @@ class Result:
             )
         return evaluation.summarize(returns)
 
+    def judge(
+        self, students: int = 10, fqe_steps: int = 10_000, reporter: Reporter = CONSOLE
+    ) -> dict[str, Any]:
+        """Measures on the episodes that the problem holds out, without any environment.
+
+        Args:
+            students: K, trained on the set.
+            fqe_steps: of fitted Q evaluation; 0: none.
+            reporter: for progress.
+
+        Returns:
+            As "offline" in `results.json` (`pipeline.offline.judge`).
+
+        Raises:
+            InvalidInputError: the problem holds none out.
+        """
+        if self.prepared.held_out is None:
+            raise InvalidInputError("the problem has no held_out episodes (data.hold_out)")
+        sets = {
+            "synthetic": self.synthetic,
+            "random_real": random_real(len(self.synthetic.actions), self.prepared),
+        }
+        with jax.default_matmul_precision(self.settings.precision):
+            return judge(self.prepared, sets, students, fqe_steps, reporter)
+
     def save(
-        self, folder: str | os.PathLike, returns: Mapping[str, dict[str, Any]] | None = None
+        self,
+        folder: str | os.PathLike,
+        returns: Mapping[str, dict[str, Any]] | None = None,
+        offline: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
         """Write the files that the main job writes; returns the folder.
 
         Args:
             folder: new or empty.
             returns: rows of `score` by name, such as {"synthetic": result.score()}.
+            offline: what `judge` returned.
 
         Raises:
             InvalidInputError: the folder holds other files, or cannot be written.
@@ -127,6 +157,7 @@ class Result:
                 {
                     "returns": returns,
                     "unit": unit,
+                    **({} if offline is None else {"offline": dict(offline)}),
                     "seconds": dict(self.seconds),
                     "outer_steps": last["step"],
                     "loss": last["loss"],

@@ -132,6 +132,8 @@ def _train(
     # More steps resume a training, but not IQL's, whose learning rate falls until the last.
     fixed = {k: v for k, v in plain.items() if k != "steps" or settings.algorithm == "iql"}
     identity = {**fixed, "data_sha256": offline.provenance.sha256}
+    if offline.action_bounds is not None:
+        identity["action_bounds"] = str(offline.action_bounds)
     runs.check_same(folder, "config.json", identity)
     runs.write_json(folder / "config.json", identity)
     key = jax.random.key(settings.seed)

@@ -66,15 +66,12 @@ def prepare(algorithm: Algorithm, data: OfflineData) -> Trainable:
         scale = 1000.0 / float(spread)
     rewards = data.rewards * np.float32(scale)
     normalizer = make_normalizer(data.observations)
-    last = np.append(data.episode_starts[1:] - 1, len(data) - 1)
-    following = np.minimum(np.arange(len(data)) + 1, len(data) - 1)
-    following[last] = last
     transitions = Batch(
         observations=normalizer.normalize(jnp.asarray(data.observations)),
         actions=jnp.asarray(data.actions),
         rewards=jnp.asarray(rewards),
         next_observations=normalizer.normalize(jnp.asarray(data.next_observations)),
-        next_actions=jnp.asarray(data.actions[following]),
+        next_actions=jnp.asarray(data.next_actions),
         terminals=jnp.asarray(data.terminals, jnp.float32),
         returns=jnp.asarray(
             discounted_returns(rewards, data.episode_starts, algorithm.discount), jnp.float32
