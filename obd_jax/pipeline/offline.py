@@ -43,19 +43,35 @@ def judge(
         reporter: for progress.
 
     Returns:
-        held_out: what is judged on. error_to: "teacher", or "data" where there is none.
-        policies: name -> action_error, mean squared; by_density, the same in ten equal parts of
-        the states, the rarest first; teacher_preferred and advantage_lost, where there is a
-        critic; fitted_q, by `evaluation.estimate`. discounted_return: of the held-out episodes.
+        Those of `measure`.
 
     Raises:
         evaluation.NotFiniteError: a student is not finite.
     """
+    acts = {name: students_of(prepared, synthetic, students) for name, synthetic in sets.items()}
+    return measure(prepared, acts, fqe_steps, reporter)
+
+
+def measure(
+    prepared: Prepared, acts: Mapping[str, Act], fqe_steps: int, reporter: Reporter
+) -> dict[str, Any]:
+    """Measures of policies, the teacher and the data, in plain values.
+
+    Args:
+        prepared: with held-out episodes.
+        acts: the policies, by name.
+        fqe_steps: of fitted Q evaluation; 0: none.
+        reporter: for progress.
+
+    Returns:
+        held_out: what is judged on. error_to: "teacher", or "data" where there is none.
+        policies: name -> action_error, mean squared; by_density, the same in ten equal parts of
+        the states, the rarest first; teacher_preferred and advantage_lost, where there is a
+        critic; fitted_q, by `evaluation.estimate`. discounted_return: of the held-out episodes.
+    """
     held = prepared.held_out
     assert held is not None
-    policies: dict[str, Act] = {
-        name: students_of(prepared, synthetic, students) for name, synthetic in sets.items()
-    }
+    policies: dict[str, Act] = dict(acts)
     teacher = prepared.teacher
     if teacher is not None:
         policies["teacher"] = lambda observations: map_in_chunks(teacher.act, observations)[None]
