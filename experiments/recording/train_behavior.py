@@ -31,7 +31,7 @@ BLOCK = 1000
 class Config:
     """A training; each field is a flag of the same name."""
 
-    env: str | None = option(None, "Environment: hopper, halfcheetah or walker2d. Required.")
+    env: str | None = option(None, "Environment, by name or Gymnasium's id. Required.")
     out: str | None = option(None, "Folder, new or of a training to resume. Required.")
     steps: int = option(1_000_000, "Steps in the environment, and updates.")
     seed: int = option(0, "Seed of everything random.")
@@ -155,13 +155,14 @@ def train(config: Config) -> pathlib.Path:
             continue
         policy = recorded.BehaviorPolicy.from_params(state.actor)
         recorded.save(folder / "policies" / f"{replay.size:08d}.npz", policy)
-        scores = environments.normalized_score(specification, returns or [np.nan])
+        scores = environments.score(specification, returns or [np.nan])
+        name = "normalized_return" if specification.normalized else "return"
         rows.append(
             {
                 "steps": replay.size,
                 "seconds": round(time.monotonic() - started, 1),
                 "episodes": len(returns),
-                "normalized_return": round(float(np.mean(scores)), 3),
+                name: round(float(np.mean(scores)), 3),
                 "deviation": round(float(np.std(scores)), 3),
                 **{k: round(float(jnp.mean(v)), 4) for k, v in metrics.items()},
             }

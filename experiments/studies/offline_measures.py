@@ -162,12 +162,7 @@ def correlations(results: dict[str, Any]) -> dict[str, float | None]:
     for name, more_is_better in MEASURES.items():
         values = [value_of(row["measures"], name) for row in rows]
         numbers = np.array([np.nan if value is None else value for value in values], float)
-        if (
-            len(returns) < 3
-            or np.isnan(numbers).any()
-            or not np.ptp(numbers)
-            or not np.ptp(returns)
-        ):
+        if not vary or np.isnan(numbers).any() or np.ptp(numbers) == 0:
             found[name] = None
             continue
         found[name] = float(spearmanr(numbers if more_is_better else -numbers, returns)[0])

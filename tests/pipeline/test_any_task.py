@@ -1,10 +1,14 @@
 """Tasks, teachers and bounds of the user's own, from recorded data to a scored set."""
 
+import json
+
 import gymnasium
+import jax
 import numpy as np
 import pytest
+import train_behavior
 
-from obd_jax import artefacts, environments
+from obd_jax import Problem, artefacts, data, environments, evaluation, recorded, synthesize
 from obd_jax.pipeline import RescoreSettings, rescore, run
 from obd_jax.pipeline.settings import RunSettings
 from obd_jax.reporting import SILENT
@@ -202,6 +206,63 @@ def test_own_data_and_teacher_need_no_environment(folder):
     assert policies["synthetic"]["action_error"] < policies["random_real"]["action_error"]
     assert policies["synthetic"]["teacher_preferred"] == 0.5  # Its critic knows no actions.
     assert 1 < np.abs(artefacts.load(out).policy()(np.float32([[0, 0.2, 0, 0]]))).max() <= 3
+
+
+# Steps of soft actor-critic, as few as make a policy that is far from a random one.
+TRAINED = {
+    "Pendulum-v1": 10_000,
+    "InvertedPendulum-v5": 10_000,
+    "InvertedDoublePendulum-v5": 15_000,
+    "Reacher-v5": 15_000,
+    "Swimmer-v5": 20_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_policy_trained_here_is_recorded_and_distilled(name, tmp_path):
+    """Data and teacher are of the project's own soft actor-critic; the set earns as its teacher."""
+    spec, out = environments.get(name), str(tmp_path / "sac")
+    train_behavior.train(
+        train_behavior.Config(
+            env=name,
+            out=out,
+            steps=TRAINED[name],
+            random_steps=1000,
+            interval=TRAINED[name],
+            checkpoint_interval=TRAINED[name],
+        )
+    )
+    policy = recorded.load(f"{out}/policies/{TRAINED[name]:08d}.npz")
+    rows = recorded.roll_out(policy.sample, spec, 20_000, seed=1)
+    uniform = recorded.roll_out(None, spec, 20_000, seed=1)
+
+    def act(observations):
+        mean = np.tanh(policy.gaussian(np.asarray(observations))[0])
+        return mean if spec.action_bounds is None else spec.action_bounds.denormalize(mean)
+
+    outside = rows["actions"]
+    if spec.action_bounds is not None:
+        outside = spec.action_bounds.denormalize(outside)
+    fields = {**rows, "actions": outside}
+    offline = data.from_arrays(**fields, action_bounds=spec.action_bounds, note=lambda _: None)
+    result = synthesize(
+        jax.random.key(0), Problem(offline, act, spec), density="gaussian", reporter=SILENT
+    )
+    ends = np.flatnonzero(uniform["terminals"] | uniform["timeouts"])
+    random = np.add.reduceat(uniform["rewards"], np.append(0, ends[:-1] + 1)).mean()
+    student = result.score(students=1, episodes=20, reporter=SILENT)["mean"]
+    teacher = evaluation.score_untraced(act_inside(act, spec), spec, episodes=20, seed=20_000)
+    share = (student - random) / (teacher.mean() - random)
+    print(json.dumps({name: [float(random), student, float(teacher.mean()), float(share)]}))
+    assert share > 0.7
+
+
+def act_inside(act, spec):
+    """The policy in [-1, 1]."""
+    if spec.action_bounds is None:
+        return act
+    return lambda observations: spec.action_bounds.normalize(act(observations))
 
 
 REFUSED = {

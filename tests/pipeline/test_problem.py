@@ -16,7 +16,7 @@ from obd_jax.pipeline.targets import make_objective
 from obd_jax.reporting import SILENT, Clock
 from obd_jax.settings import from_options
 from obd_jax.teachers import TeacherSettings
-from obd_jax.types import InvalidInputError, Teacher
+from obd_jax.types import ActionBounds, InvalidInputError, Teacher
 from tests.pipeline.toy_runs import TINY, few_transitions
 
 ROWS = 40  # The last of which has no next state.
@@ -217,3 +217,32 @@ def test_rows_are_chosen_for_embedded_data_only():
     )
     with pytest.raises(InvalidInputError, match="data_rows is for embedded data, not for mujoco"):
         problem.load_data(settings.data, SILENT)
+
+
+def test_without_a_teacher_the_datas_own_actions_are_cloned(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
+    options = {"dataset": "walker2d-medium", "source": "embedded", "data_rows": 400, "pairs": 8}
+    found = load_problem(from_options(RunSettings, {**options, "teacher": "none"}), SILENT)
+    assert found.teacher == "none"
+    for chosen, name in ((None, "dbc"), ("dbc", "dbc")):
+        settings = from_options(Distillation, {"objective": chosen, "pairs": 8})
+        prepared = prepare(jax.random.key(0), found, settings, SILENT)
+        assert prepared.teacher is None
+        assert make_objective(settings, prepared, Clock()).name == name
+    for options, words in (
+        ({"objective": "pbc"}, "objective=pbc needs a near-expert policy"),
+        ({"state_noise": 0.1}, "state_noise needs a teacher's actions"),
+    ):
+        settings = from_options(Distillation, {"pairs": 8, **options})
+        with pytest.raises(InvalidInputError, match=words):
+            prepare(jax.random.key(0), found, settings, SILENT)
+
+
+def test_data_that_are_not_in_the_units_of_the_task_are_refused():
+    rng = np.random.default_rng(0)
+    pendulum = environments.get("Pendulum-v1")
+    fields = rng.normal(size=(ROWS, 3)), rng.uniform(-1, 1, (ROWS, 1)), rng.normal(size=ROWS)
+    with pytest.raises(InvalidInputError, match=r"Pendulum-v1 lie in \[-2, 2\], those of arrays"):
+        Problem(data.from_arrays(*fields), "none", pendulum)
+    for bounds in (pendulum.action_bounds, ActionBounds((-1.0,), (1.0,))):
+        assert Problem(data.from_arrays(*fields, action_bounds=bounds), "none", pendulum)

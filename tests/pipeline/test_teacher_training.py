@@ -10,17 +10,21 @@ import jax
 import numpy as np
 import pytest
 
-from obd_jax import data, environments, evaluation, teachers, toy
+from obd_jax import Problem, data, environments, evaluation, recorded, teachers, toy
 from obd_jax.pipeline import RunSettings, TrainingSettings, problem, run, train_in
 from obd_jax.pipeline.teacher_training import parse_options, training_summary
 from obd_jax.reporting import SILENT
 from obd_jax.settings import from_options
-from obd_jax.types import InvalidInputError
+from obd_jax.types import ActionBounds, InvalidInputError
 from tests.pipeline.toy_runs import few_transitions, prepared_for
 
 SMALL = TrainingSettings(
     algorithm="td3_bc", options="batch_size=32", steps=2000, episodes=3, curve_points=2
 )
+
+
+def ignore(line):
+    """Takes no notes: a pendulum's jumps are its own."""
 
 
 def toy_data(transitions=4000):
@@ -222,3 +226,40 @@ def test_a_teacher_by_algorithm_is_trained_once_for_the_data(tmp_path, monkeypat
     prepared_for(run_settings(tmp_path, "td3_bc"))
     assert len(calls) == 2
     assert len(list((data.default_cache() / "teachers").glob("td3_bc-*"))) == 2
+
+
+def test_a_teacher_of_a_task_with_bounds_says_what_its_actions_stand_for(tmp_path):
+    spec = environments.get("Pendulum-v1", {"max_episode_steps": 40})
+    rows = recorded.roll_out(None, spec, 1600, seed=0)
+    outside = {**rows, "actions": spec.action_bounds.denormalize(rows["actions"])}
+    offline = data.from_arrays(**outside, action_bounds=spec.action_bounds, note=ignore)
+    settings = dataclasses.replace(SMALL, steps=1000, curve_points=1)
+    results = train(tmp_path / "run", settings, spec, offline)
+    assert results["unit"] == "return"
+    assert results["returns"]["teacher"]["mean"] < 0  # Raw: Pendulum only costs.
+    assert results["returns"]["data"]["mean"] == pytest.approx(
+        np.mean(offline.episode_returns), rel=1e-6
+    )
+    assert "return" in curve(tmp_path / "run")[0]
+    summary = training_summary(results)
+    assert ", return\n" in summary
+    assert "q*: above " in summary  # Its values cannot be compared within 40 steps.
+    teacher = teachers.load_teacher(tmp_path / "run/teacher.npz")
+    assert teacher.action_bounds == spec.action_bounds
+    assert Problem(offline, teacher, spec).teacher is teacher
+    other = environments.get("Pendulum-v1")._replace(action_bounds=ActionBounds((-1.5,), (1.5,)))
+    with pytest.raises(InvalidInputError, match=r"acts in \[-2, 2\]; actions .* in \[-1.5, 1.5\]"):
+        Problem(offline, teacher, other)
+
+
+def test_the_same_file_in_other_units_is_another_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
+    folders = []
+    monkeypatch.setattr(
+        problem, "train_in", lambda folder, *_: folders.append(folder) or folder.mkdir(parents=True)
+    )
+    monkeypatch.setattr(problem.teachers, "load_teacher", lambda _: toy.teacher())
+    offline = toy_data(500)
+    for bounds in (None, ActionBounds((-2.0,) * 2, (2.0,) * 2)):
+        problem._trained("iql", dataclasses.replace(offline, action_bounds=bounds), None, SILENT)
+    assert len({*folders}) == 2

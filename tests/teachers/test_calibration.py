@@ -67,3 +67,19 @@ def test_weights_are_what_av_pbc_would_give(offline):
 def test_a_teacher_without_a_critic_is_refused(offline):
     with pytest.raises(InvalidInputError, match="the teacher still has no critic"):
         measured(offline, None)
+
+
+def test_where_every_episode_is_cut_soon_nothing_is_compared():
+    """Pendulum's last 200 steps: what a state earns beyond them is not known."""
+    pendulum = environments.get("Pendulum-v1")
+    rows = from_arrays(**recorded.roll_out(None, pendulum, 400, seed=0))
+    teacher = Teacher(
+        lambda o: jnp.zeros((*o.shape[:-1], 1)),
+        lambda o, a: -jnp.sum(jnp.square(a), axis=-1) - 1.0,
+        *(3, 1),
+        Provenance("test", "still", ""),
+    )
+    found = q_calibration(teacher, pendulum, rows, steps=1600, states=100)
+    assert found["predicted"] is found["earned"] is found["ratio"] is None
+    assert found["rank_correlation"] is None
+    assert found["above_random"] > 0.99
