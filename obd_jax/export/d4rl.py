@@ -26,7 +26,7 @@ def write_d4rl(distilled: DistilledSet, path: pathlib.Path, key: Key) -> str:
         How it is used, in a line.
     """
     del key
-    observations, actions = pairs_of(distilled)
+    observations, actions, _ = pairs_of(distilled)
     rows = len(actions)
     fields = {
         "observations": observations,

@@ -40,7 +40,7 @@ data set so that a policy fitted to them from scratch performs in the environmen
 | column | content |
 |---|---|
 | `observation` | {observations} numbers, raw units |
-| `action` | {actions} numbers in [-1, 1] |
+| `action` | {actions} numbers in {bounds} |
 
 ```python
 datasets.load_dataset("parquet", data_files="{table}")  # the pairs
@@ -80,7 +80,7 @@ def write_huggingface(distilled: DistilledSet, folder: pathlib.Path, key: Key) -
     del key
     parquet = parquet_module()
     pyarrow: Any = require("pyarrow", "parquet", "Parquet files")
-    observations, actions = pairs_of(distilled)
+    observations, actions, bounds = pairs_of(distilled)
     columns = {
         name: pyarrow.FixedSizeListArray.from_arrays(array.ravel(), array.shape[1])
         for name, array in (("observation", observations), ("action", actions))
@@ -97,6 +97,7 @@ def write_huggingface(distilled: DistilledSet, folder: pathlib.Path, key: Key) -
         pairs=len(actions),
         observations=observations.shape[1],
         actions=actions.shape[1],
+        bounds=bounds,
         student=json.dumps(distilled.card.get("student"), indent=2),
         provenance=json.dumps(origin_of(distilled), indent=2),
     )

@@ -37,7 +37,7 @@ def write_minari(distilled: DistilledSet, folder: pathlib.Path, key: Key) -> str
     del key
     minari: Any = require("minari", "minari", "Minari's data sets")
     collector: Any = require("minari.data_collector", "minari", "Minari's data sets")
-    observations, actions = pairs_of(distilled)
+    observations, actions, bounds = pairs_of(distilled)
     dataset_id = f"distilled/{name_of(distilled).replace('.', '-')}-v0"
     buffers = [
         collector.EpisodeBuffer(
@@ -51,15 +51,17 @@ def write_minari(distilled: DistilledSet, folder: pathlib.Path, key: Key) -> str
         )
         for number, (observation, action) in enumerate(zip(observations, actions, strict=True))
     ]
-    sizes = observations.shape[1], actions.shape[1]
+    low, high = np.array(bounds.low, np.float32), np.array(bounds.high, np.float32)
     # Minari asks for an author and a link.
     with _store(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         minari.create_dataset_from_buffers(
             dataset_id,
             buffers,
-            observation_space=gymnasium.spaces.Box(-np.inf, np.inf, sizes[:1], np.float32),
-            action_space=gymnasium.spaces.Box(-1, 1, sizes[1:], np.float32),
+            observation_space=gymnasium.spaces.Box(
+                -np.inf, np.inf, observations.shape[1:], np.float32
+            ),
+            action_space=gymnasium.spaces.Box(low, high, dtype=np.float32),
             algorithm_name="offline behaviour distillation (obd_jax)",
             description=f"{len(actions)} synthetic pairs of observation and action; "
             f"provenance: {json.dumps(origin_of(distilled))}",

@@ -11,9 +11,10 @@ import numpy as np
 
 from obd_jax.artefacts import DistilledSet
 from obd_jax.evaluation import fit_students
+from obd_jax.export.pairs import bounds_of
 from obd_jax.export.policies import kernel, network
 from obd_jax.students import KernelRecipe, LazyMLPRecipe, MLPRecipe, RandomFeaturesRecipe
-from obd_jax.types import Key, Params
+from obd_jax.types import ActionBounds, Key, Params
 
 
 def write_numpy(distilled: DistilledSet, folder: pathlib.Path, key: Key) -> str:
@@ -38,9 +39,17 @@ def write_numpy(distilled: DistilledSet, folder: pathlib.Path, key: Key) -> str:
     normalizer: dict[str, Any] = {
         "mean": np.asarray(distilled.normalizer.mean),
         "scale": np.asarray(distilled.normalizer.scale),
+        **_action_units(bounds_of(distilled)),
     }
     np.savez(folder / "policy.npz", **normalizer, **weights)
     return f"PYTHONPATH={folder} python -c 'from policy import act'"
+
+
+def _action_units(bounds: ActionBounds) -> dict[str, Any]:
+    """How actions in [-1, 1] become those of the environment."""
+    low, high = np.array(bounds.low), np.array(bounds.high)
+    units = {"low": low, "high": high, "center": (low + high) / 2, "half": (high - low) / 2}
+    return {name: numbers.astype(np.float32) for name, numbers in units.items()}
 
 
 def _policy_of(recipe: Any, params: Params) -> tuple[ModuleType, Mapping[str, Any]]:

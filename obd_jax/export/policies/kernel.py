@@ -25,7 +25,7 @@ def _weights():
 
 
 def act(observations):
-    """Actions on raw observations: [..., D] -> [..., A] in [-1, 1], float32."""
+    """Actions in the environment's units on raw observations: [..., D] -> [..., A], float32."""
     weights = _weights()
     observations = np.asarray(observations, np.float64)
     states = weights["states"]
@@ -39,6 +39,9 @@ def act(observations):
         rows = slice(start, start + _CHUNK)
         kernel = _kernel(flat[rows] / weights["length"], states, weights)
         actions[rows] = np.tanh(kernel @ weights["coefficients"])
+    actions = np.clip(
+        actions * weights["half"] + weights["center"], weights["low"], weights["high"]
+    )
     return actions.reshape(*observations.shape[:-1], -1)
 
 

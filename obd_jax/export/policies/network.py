@@ -19,7 +19,7 @@ def _weights():
 
 
 def act(observations):
-    """Actions on raw observations: [..., D] -> [..., A] in [-1, 1], float32."""
+    """Actions in the environment's units on raw observations: [..., D] -> [..., A], float32."""
     weights = _weights()
     observations = np.asarray(observations, np.float64)
     size = len(weights["mean"])
@@ -29,7 +29,8 @@ def act(observations):
     outputs = _network(normalized, "trained", weights)
     if bool(weights["centred"]):
         outputs = outputs - _network(normalized, "initial", weights)
-    return np.tanh(outputs).astype(np.float32)
+    actions = np.tanh(outputs).astype(np.float32) * weights["half"] + weights["center"]
+    return np.clip(actions, weights["low"], weights["high"])
 
 
 def _network(hidden, name, weights):
