@@ -321,6 +321,8 @@ def test_members_differ_in_seed_and_temperature_alone():
         ({}, {"temperatures": (0.0, 0.0)}, "^temperatures must differ from each other"),
         ({}, {"temperatures": (-1.0,)}, "^temperature must be finite"),
         ({"out": None}, {}, "^out is required"),
+        ({"env": "none"}, {}, "^a population is scored in an environment: env=none is for a run$"),
+        ({"holdout": 0.1}, {}, "^a population has no holdout; a run has$"),
     ],
 )
 def test_bad_input_is_refused(tmp_path, changes, lists, message):
