@@ -136,6 +136,8 @@ class OfflineData:
     actions:           [M, A] float32 in [-1, 1].
     rewards:           [M] float32.
     next_observations: [M, D] float32; row i follows row i within its episode.
+    next_actions:      [M, A] float32 in [-1, 1], what the recording does in the next observation;
+                       the action of the row itself where the recording does not say.
     terminals:         [M] bool; true where the environment ended (not where time ran out).
     episode_starts:    [episodes] int64, the first row of every episode.
     episode_returns:   [complete episodes] float64, undiscounted, rewards of dropped rows included.
@@ -148,6 +150,7 @@ class OfflineData:
     actions: np.ndarray
     rewards: np.ndarray
     next_observations: np.ndarray
+    next_actions: np.ndarray
     terminals: np.ndarray
     episode_starts: np.ndarray
     episode_returns: np.ndarray
@@ -170,14 +173,6 @@ class OfflineData:
         rows = np.arange(len(self))
         episodes = np.searchsorted(self.episode_starts, rows, side="right") - 1
         return rows - self.episode_starts[episodes]
-
-    @property
-    def next_actions(self) -> np.ndarray:
-        """[M, A], what the data do next; the last action once more at the ends of episodes."""
-        last = np.append(self.episode_starts[1:] - 1, len(self) - 1)
-        following = np.minimum(np.arange(len(self)) + 1, len(self) - 1)
-        following[last] = last
-        return self.actions[following]
 
     def __len__(self) -> int:
         """M."""

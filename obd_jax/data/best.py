@@ -1,9 +1,8 @@
 """The good episodes of a data set."""
 
-import dataclasses
-
 import numpy as np
 
+from obd_jax.data.transitions import select
 from obd_jax.types import InvalidInputError, OfflineData
 
 
@@ -40,13 +39,4 @@ def best_episodes(data: OfflineData, least: float) -> OfflineData:
     good = returns >= zero + least * (best - zero)
     lengths = np.diff(starts, append=len(data))
     rows = np.repeat(good, lengths)
-    return dataclasses.replace(
-        data,
-        observations=data.observations[rows],
-        actions=data.actions[rows],
-        rewards=data.rewards[rows],
-        next_observations=data.next_observations[rows],
-        terminals=data.terminals[rows],
-        episode_starts=np.append(0, np.cumsum(lengths[good])[:-1]),
-        episode_returns=returns[good],
-    )
+    return select(data, rows, np.append(0, np.cumsum(lengths[good])[:-1]), returns[good])

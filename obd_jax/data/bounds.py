@@ -27,7 +27,7 @@ def in_bounds(
         InvalidInputError: actions are further beyond the bounds than 5e-6 of half their range, or
             there are not as many bounds.
     """
-    where, actions = data.provenance.name, data.actions
+    where, actions, following = data.provenance.name, data.actions, data.next_actions
     if bounds is not None:
         if len(bounds.low) == 1:
             bounds = ActionBounds(bounds.low * data.action_size, bounds.high * data.action_size)
@@ -35,11 +35,14 @@ def in_bounds(
             raise InvalidInputError(
                 f"{where} has {data.action_size} actions; bounds of {len(bounds.low)} are given"
             )
-        actions = bounds.normalize(actions)
+        actions, following = bounds.normalize(actions), bounds.normalize(following)
     shown = "[-1, 1]" if bounds is None else str(bounds)
-    low, high = data.actions.min(), data.actions.max()
+    low = min(data.actions.min(), data.next_actions.min())
+    high = max(data.actions.max(), data.next_actions.max())
     beyond = np.abs(actions) - 1
     outside = (beyond > _ROUNDING).any(axis=1)
+    if not outside.any():  # The action of a row that is dropped is a next action only.
+        outside = (np.abs(following) - 1 > _ROUNDING).any(axis=1)
     if outside.any():
         raise OptionError(
             f"{where}: actions range from {low:.6g} to {high:.6g}; they must lie in {shown}, and "
@@ -54,13 +57,14 @@ def in_bounds(
             f"rounding, at most {beyond.max() / 2:.2g} of the range: they are clipped"
         )
         actions = actions.clip(-1, 1)
+        following = following.clip(-1, 1)
     largest = max(-low, high)
     if bounds is not None and not bounds.is_unit and abs(largest - 1) <= _ROUNDING:
         note(
             f"{where}: the largest action is {largest:.6g}, and bounds are {shown}: if the actions "
             "are in [-1, 1] already, say so by bounds of -1 and 1"
         )
-    return dataclasses.replace(data, actions=actions, action_bounds=bounds)
+    return dataclasses.replace(data, actions=actions, next_actions=following, action_bounds=bounds)
 
 
 def bounds_of(data: OfflineData) -> ActionBounds | None:

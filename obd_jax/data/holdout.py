@@ -3,10 +3,10 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from obd_jax.data.transitions import select
 from obd_jax.reporting import warn
 from obd_jax.types import InvalidInputError, OfflineData
 
@@ -44,8 +44,8 @@ def hold_out(
         )
         late, none = starts[starts > cut] - cut, np.zeros(0)
         parts = (
-            _rows(data, slice(cut), starts[starts < cut], none),
-            _rows(data, slice(cut, None), np.append(0, late), none),
+            select(data, slice(cut), starts[starts < cut], none),
+            select(data, slice(cut, None), np.append(0, late), none),
         )
     else:
         number = max(1, round(share * len(starts)))
@@ -68,25 +68,11 @@ def _episodes(data: OfflineData, chosen: np.ndarray) -> OfflineData:
     lengths = np.diff(starts, append=len(data))
     # The last episode alone may have no end, and so no return.
     known = len(starts) - len(returns) in (0, 1)
-    return _rows(
+    return select(
         data,
         np.repeat(chosen, lengths),
         np.append(0, np.cumsum(lengths[chosen])[:-1]),
         returns[chosen[: len(returns)]] if known else np.zeros(0),
-    )
-
-
-def _rows(data: OfflineData, rows: Any, starts: np.ndarray, returns: np.ndarray) -> OfflineData:
-    """Some rows, and where episodes begin among them."""
-    return dataclasses.replace(
-        data,
-        observations=data.observations[rows],
-        actions=data.actions[rows],
-        rewards=data.rewards[rows],
-        next_observations=data.next_observations[rows],
-        terminals=data.terminals[rows],
-        episode_starts=starts,
-        episode_returns=returns,
     )
 
 

@@ -1,7 +1,9 @@
 """Named arrays -> checked transitions in D4RL's q-learning form."""
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,10 @@ def q_learning_data(fields: Fields, provenance: Provenance, in_order: bool = Tru
     else:
         kept = np.flatnonzero(~timeouts[:-1])
         next_observations = observations[1:]
+    next_actions = actions
+    if in_order:
+        next_actions = np.append(actions[1:], actions[-1:], axis=0)
+        next_actions[ends] = actions[ends]
     if len(kept) < 2:
         raise InvalidInputError(
             f"{where}: {len(kept)} transitions are left of {rows} rows; at least two are needed"
@@ -49,11 +55,35 @@ def q_learning_data(fields: Fields, provenance: Provenance, in_order: bool = Tru
         actions=actions[kept],
         rewards=rewards[kept].astype(np.float32),
         next_observations=next_observations[kept],
+        next_actions=next_actions[kept],
         terminals=terminals[kept],
         episode_starts=kept_starts[kept_starts < len(kept)].astype(np.int64),
         episode_returns=episode_returns,
         provenance=provenance,
     )
+
+
+def select(data: OfflineData, rows: Any, starts: np.ndarray, returns: np.ndarray) -> OfflineData:
+    """Some transitions of the data, in their order.
+
+    Args:
+        data: M transitions.
+        rows: their indices, a slice or [M] bool.
+        starts: the first row of every episode among those chosen.
+        returns: of the complete episodes among them.
+    """
+    chosen = {
+        name: getattr(data, name)[rows]
+        for name in (
+            "observations",
+            "actions",
+            "rewards",
+            "next_observations",
+            "next_actions",
+            "terminals",
+        )
+    }
+    return dataclasses.replace(data, **chosen, episode_starts=starts, episode_returns=returns)
 
 
 def checked(fields: Fields, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     actions:           [B, A] in [-1, 1].
     rewards:           [B].
     next_observations: [B, D] normalised.
-    next_actions:      [B, A] what the data does next; the last action once more at episodes' ends.
+    next_actions:      [B, A] what the recording does next, as of `OfflineData`.
     terminals:         [B] 1 where the environment ended (not where time ran out), else 0.
     returns:           [B] discounted rewards of the data from here to the episode's end.
     """

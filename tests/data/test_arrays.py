@@ -64,6 +64,9 @@ def test_transitions_are_those_of_a_row_by_row_reading(flags, seed):
     np.testing.assert_array_equal(data.actions, fields["actions"][rows])
     np.testing.assert_array_equal(data.rewards, fields["rewards"][rows])
     np.testing.assert_array_equal(data.next_observations, fields["observations"][rows + 1])
+    # A row that is dropped still says what came next.
+    following = np.where(terminals[rows], rows, rows + 1)
+    np.testing.assert_array_equal(data.next_actions, fields["actions"][following])
     np.testing.assert_array_equal(data.terminals, terminals[rows])
     np.testing.assert_array_equal(data.episode_starts, starts)
     np.testing.assert_allclose(data.episode_returns, returns, rtol=1e-12, atol=1e-12)
@@ -98,6 +101,8 @@ def test_given_next_observations_keep_every_row():
     data = from_arrays(**fields, next_observations=following, timeouts=timeouts)
     assert len(data) == 10
     np.testing.assert_array_equal(data.next_observations, following)
+    next_rows = [1, 2, 3, 4, 4, 6, 7, 8, 9, 9]  # At the ends the row's own action stands.
+    np.testing.assert_array_equal(data.next_actions, fields["actions"][next_rows])
     np.testing.assert_array_equal(data.episode_starts, [0, 5])
     np.testing.assert_allclose(data.episode_returns, [fields["rewards"][:5].sum(dtype=np.float64)])
 

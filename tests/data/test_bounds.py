@@ -34,6 +34,21 @@ def test_actions_are_rescaled_from_their_bounds():
     np.testing.assert_array_equal(WIDE.denormalize(loaded.actions), OUTSIDE)
 
 
+def test_next_actions_of_dropped_rows_are_rescaled_and_checked():
+    observations = np.random.default_rng(0).normal(size=(5, 3))
+    timeouts = np.arange(5) == 2
+    loaded = data.from_arrays(
+        *(observations, np.append(OUTSIDE, OUTSIDE[:1], axis=0)),
+        timeouts=timeouts,
+        action_bounds=WIDE,
+    )
+    np.testing.assert_array_equal(loaded.next_actions, [INSIDE[1], INSIDE[2], INSIDE[0]])
+    wild = np.zeros((5, 2), np.float32)
+    wild[2] = 3  # In the row that timed out, so in no transition's action.
+    with pytest.raises(InvalidInputError, match=r"range from 0 to 3.*first in number 1"):
+        data.from_arrays(observations, wild, timeouts=timeouts)
+
+
 def test_without_bounds_actions_stay_as_they_are():
     loaded, notes = load(INSIDE)
     np.testing.assert_array_equal(loaded.actions, INSIDE)
