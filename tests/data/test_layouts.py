@@ -543,6 +543,12 @@ REFUSED = {
         ),
         r"traj_0: arrays differ in length: observations \(5, 2\), actions \(3, 2\)",
     ),
+    "no last observation": (
+        lambda f: hdf5(
+            f / "a.h5", {"episode_0": {"actions": np.zeros((3, 2)), "observations": np.ones((3, 2))}}
+        ),
+        r"episode_0 has 3 observations and as many actions; in Minari hdf5 there is one",
+    ),
     "actions that are no array": (
         lambda f: hdf5(
             f / "a.h5", {"episode_0": {"actions": 1.0, "observations": np.ones((2, 3))}}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import h5py
+import numpy as np
 
 from obd_jax.data.flatten import flatten
 from obd_jax.data.hdf5 import array_of, numbered
@@ -21,7 +22,8 @@ class Grouped(NamedTuple):
     name:         of the layout.
     root:         group of the episodes; "": the file.
     prefix:       of the names of episodes, before their numbers.
-    observations: an array or a group of T or T + 1 rows.
+    observations: an array or a group of T rows, or of T + 1 with the last observation.
+    with_last:    whether T + 1.
     following:    next observations, where there are some.
     vectors:      rewards and flags, [T] each, as fields are called.
     advice:       how an episode gets what it lacks.
@@ -32,6 +34,7 @@ class Grouped(NamedTuple):
     root: str
     prefix: str
     observations: str
+    with_last: bool
     following: str
     vectors: tuple[str, ...]
     advice: str = ""
@@ -56,18 +59,18 @@ def _maniskill_environment(path: pathlib.Path) -> str | None:
 GROUPED = (
     Grouped(
         "robomimic hdf5",
-        *("data", "demo_", "obs", "next_obs", ("rewards", "dones")),
+        *("data", "demo_", "obs", False, "next_obs", ("rewards", "dones")),
         "robomimic's dataset_states_to_obs.py adds observations to recorded states",
     ),
     Grouped(
         "ManiSkill hdf5",
-        *("", "traj_", "obs", "", ("rewards", "terminated", "truncated")),
+        *("", "traj_", "obs", True, "", ("rewards", "terminated", "truncated")),
         "ManiSkill's replay_trajectory with --obs-mode state --save-traj adds observations",
         _maniskill_environment,
     ),
     Grouped(
         "Minari hdf5",
-        *("", "episode_", "observations", "", ("rewards", "terminations", "truncations")),
+        *("", "episode_", "observations", True, "", ("rewards", "terminations", "truncations")),
         environment=_minari_environment,
     ),
 )
@@ -113,6 +116,12 @@ def read_grouped(path: pathlib.Path, file: h5py.File, layout: Grouped) -> Record
         flat = flatten(group[layout.observations], f"{where}/{layout.observations}", array_of)
         parts[:], skipped[:] = flat.parts, flat.skipped
         fields = {"observations": flat.array, "actions": array_of(group["actions"])}
+        rows, steps = len(flat.array), len(np.atleast_1d(fields["actions"]))
+        if layout.with_last and rows == steps:
+            raise InvalidInputError(
+                f"{where} has {rows} observations and as many actions; in {layout.name} there is "
+                "one observation more, the last"
+            )
         if with_next:
             key = layout.following
             fields["next_observations"] = flatten(group[key], f"{where}/{key}", array_of).array
