@@ -545,7 +545,8 @@ REFUSED = {
     ),
     "no last observation": (
         lambda f: hdf5(
-            f / "a.h5", {"episode_0": {"actions": np.zeros((3, 2)), "observations": np.ones((3, 2))}}
+            f / "a.h5",
+            {"episode_0": {"actions": np.zeros((3, 2)), "observations": np.ones((3, 2))}},
         ),
         r"episode_0 has 3 observations and as many actions; in Minari hdf5 there is one",
     ),
