@@ -87,8 +87,9 @@ PROTOCOL = f"""## Protocol
 - **Data** are the nine embedded sets (`docs/datasets.md`) at full size, teachers the bundled ones
   (`docs/teachers.md`); what the cells really used is said above. The papers' rows are their means
   on D4RL, other data and another teacher: a yardstick, no like-for-like comparison.
-- **Sets** have 256 pairs. The last set of a distillation counts; nothing is chosen by returns.
-  Settings of distillation were chosen on rollouts of other policies (`docs/kernel_students.md`).
+- **Sets** have 256 pairs. The last set of a distillation counts; none is chosen by its return.
+  Settings of the default were chosen on rollouts of other policies (`docs/kernel_students.md`),
+  those of the rows below on some of the data sets that they are scored on, and say so.
 - **Kernel student**: default settings of `run_sdw.py`, ridge 1e-3 unless the row says otherwise.
   The student is the same for all initialisations: {EPISODES} episodes.
 - **Ridge 0.01**: chosen among 1e-3, 0.01, 0.03 and 0.1 on walker2d-medium-expert, hopper-medium,
