@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "obd_jax/__init__.py").read_text())[1]
 
 MJX = ["brax>=0.14", "flatbuffers>=25", "mujoco-mjx>=3.17"]
+PLAYGROUND = [*MJX, "playground>=0.2"]
 ONNX = ["onnxruntime>=1.20"]
 MINARI = ["minari[hdf5,arrow,hf]>=0.5.3"]
 PARQUET = ["pyarrow>=18"]
@@ -69,6 +70,7 @@ setup(
         "mjx": MJX,
         "minari": MINARI,
         "parquet": PARQUET,
+        "playground": PLAYGROUND,
         "onnx": ONNX,
         "tensorboard": TENSORBOARD,
         "wandb": WANDB,

@@ -1,14 +1,16 @@
-"""Tasks by name: D4RL's, any of Gymnasium's, Brax's own."""
+"""Tasks by name: D4RL's, any of Gymnasium's, Brax's own, MuJoCo Playground's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from obd_jax.environments.d4rl import KNOWN, NO_KWARGS
 from obd_jax.environments.registry import registered
-from obd_jax.environments.spec import BRAX, SIMULATORS, EnvironmentSpec
+from obd_jax.environments.spec import BRAX, PLAYGROUND, SIMULATORS, EnvironmentSpec
 from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError
 
+# Tasks that JAX simulates, each by its own simulator.
+_IN_JAX = (BRAX, PLAYGROUND)
 # Tasks of D4RL that Brax has too, and whose models are here in MJX.
 _IN_BRAX = ("hopper", "halfcheetah", "walker2d")
 
@@ -22,7 +24,8 @@ def get(
 
     Args:
         name: `hopper`; an id of Gymnasium's, `Pendulum-v1`, or `package:MyEnv-v0` of a package
-            that registers it; `brax:ant`, Brax's own.
+            that registers it; `brax:ant`, Brax's own; `playground:CartpoleBalance`, of the control
+            suite of MuJoCo Playground.
         make_kwargs: further arguments of `gymnasium.make`: they make it another task, whose
             reference returns are not known.
         reference_returns: those that score 0 and 100, in place of the known ones.
@@ -32,10 +35,11 @@ def get(
             actions that are no vectors, or actions without bounds.
     """
     kwargs = make_kwargs or {}
-    if name.startswith(BRAX):
+    if name.startswith(_IN_JAX):
         if kwargs:
             raise OptionError(f"{{env_kwargs}} is for tasks of Gymnasium, not {name}")
-        found = EnvironmentSpec(name, None, NO_KWARGS, None, None, simulator="brax")
+        simulator = name.partition(":")[0]
+        found = EnvironmentSpec(name, None, NO_KWARGS, None, None, simulator=simulator)
     elif name not in KNOWN:
         found = registered(name, kwargs)
     elif kwargs:
@@ -75,8 +79,8 @@ def same_task(first: str, second: str) -> bool:
 
 
 def _base(name: str) -> str:
-    """`hopper` of `Hopper-v4` and of `package:Hopper-v4`; Brax's own tasks are others."""
-    if not name.startswith(BRAX):
+    """`hopper` of `Hopper-v4` and of `package:Hopper-v4`; tasks in JAX are others."""
+    if not name.startswith(_IN_JAX):
         name = name.rpartition(":")[2]
     base, _, version = name.rpartition("-v")
     return (base if version.isdigit() and base else name).lower()
@@ -90,7 +94,7 @@ def simulated_by(environment: EnvironmentSpec, simulator: str) -> EnvironmentSpe
     """
     if simulator not in SIMULATORS:
         raise InvalidInputError(f"unknown backend {simulator!r}; known are {', '.join(SIMULATORS)}")
-    if environment.name.startswith(BRAX) and simulator != "mjx":
+    if environment.name.startswith(_IN_JAX) and simulator != "mjx":
         return environment
     if simulator == "gymnasium":
         return environment._replace(simulator=simulator)

@@ -32,8 +32,8 @@ def registered(gymnasium_id: str, kwargs: Mapping[str, Any]) -> EnvironmentSpec:
     if not _is_registered(known_id):
         raise InvalidInputError(
             f"unknown environment {gymnasium_id!r}; known are {', '.join(KNOWN)}, any id of "
-            f"Gymnasium's or of a package that registers it (package:ID), and Brax's own "
-            f"(brax:ant){_alike(known_id)}"
+            f"Gymnasium's or of a package that registers it (package:ID), Brax's own (brax:ant), "
+            f"MuJoCo Playground's (playground:CartpoleBalance){_alike(known_id)}"
         )
     spec = EnvironmentSpec(gymnasium_id, gymnasium_id, MappingProxyType(dict(kwargs)), None, None)
     with make(spec) as made:

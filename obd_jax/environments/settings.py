@@ -25,8 +25,8 @@ class EnvironmentSettings:
     name: str | None = option(
         None,
         "Environment: hopper; an id of Gymnasium's, Pendulum-v1, or package:MyEnv-v0 of a package "
-        "that registers it; brax:ant, Brax's own; none: policies are judged offline. Absent: "
-        "that of the data, or of the set.",
+        "that registers it; brax:ant, Brax's own; playground:CartpoleBalance, MuJoCo Playground's; "
+        "none: policies are judged offline. Absent: that of the data, or of the set.",
         "env",
     )
     kwargs: str | None = option(

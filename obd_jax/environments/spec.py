@@ -10,8 +10,8 @@ from obd_jax.types import ActionBounds, Array, InvalidInputError, Key
 # gymnasium: MuJoCo on the CPU. mjx: the same model in JAX. brax: Brax's own task of that name,
 # whose physics and rewards are others.
 SIMULATORS = ("gymnasium", "mjx", "brax")
-# Before the name of a task of Brax's own.
-BRAX = "brax:"
+# Before the name of a task of Brax's own, and of the control suite of MuJoCo Playground.
+BRAX, PLAYGROUND = "brax:", "playground:"
 
 
 class FunctionalEnvironment(NamedTuple):
@@ -42,7 +42,7 @@ class EnvironmentSpec(NamedTuple):
     reference_min:  undiscounted return that scores 0 (a random policy's); None: not known.
     reference_max:  undiscounted return that scores 100 (an expert's); None: not known.
     functional:     the task itself, where it is not Gymnasium's.
-    simulator:      one of SIMULATORS, where it is Gymnasium's or Brax's.
+    simulator:      one of SIMULATORS, or "playground"; not read where it is functional.
     action_bounds:  in Gymnasium's units; None: [-1, 1].
     sizes:          of observations and actions; None: it has not been made yet.
     horizon:        steps that an episode can have; None: it has not been made, or has no limit.
@@ -64,8 +64,8 @@ class EnvironmentSpec(NamedTuple):
         """What simulates the task."""
         if self.functional is not None:
             return "jax"
-        in_brax = self.simulator == "brax"
-        return f"{self.simulator} {self.short_name if in_brax else self.gymnasium_id}"
+        by_own_name = self.simulator in ("brax", "playground")
+        return f"{self.simulator} {self.short_name if by_own_name else self.gymnasium_id}"
 
     @property
     def in_gymnasium(self) -> bool:
@@ -74,8 +74,8 @@ class EnvironmentSpec(NamedTuple):
 
     @property
     def short_name(self) -> str:
-        """Without what says that it is Brax's: `ant` of `brax:ant`."""
-        return self.name.removeprefix(BRAX)
+        """Without what says whose it is: `ant` of `brax:ant`."""
+        return self.name.removeprefix(BRAX).removeprefix(PLAYGROUND)
 
     @property
     def is_substitute(self) -> bool:

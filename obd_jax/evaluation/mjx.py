@@ -1,4 +1,4 @@
-"""Returns of policies in environments of Brax: the v4 tasks in MJX, or Brax's own tasks."""
+"""Returns of policies in environments of Brax's form: v4 tasks in MJX, Brax's, Playground's."""
 
 import functools
 import inspect
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from obd_jax.environments import MAX_EPISODE_STEPS, EnvironmentSpec
+from obd_jax.evaluation import playground
 from obd_jax.evaluation.rollouts import Progress
 from obd_jax.evaluation.traced import traced
 from obd_jax.types import Array, Params, Policy
@@ -22,10 +23,10 @@ AT_ONCE_ON_CPU, AT_ONCE = 16, 4096
 
 
 def brax_environment(environment: EnvironmentSpec) -> Any:
-    """The task as an environment of Brax, made once.
+    """The task as an environment of Brax's form (reset, step), made once.
 
     Raises:
-        InvalidInputError: Brax or MJX is not installed.
+        InvalidInputError: Brax, MJX or MuJoCo Playground is not installed, or has no such task.
     """
     return _made(environment.short_name, environment.simulator)
 
@@ -49,7 +50,7 @@ def mjx_returns(
     Args:
         policy: (params, raw observations) -> actions.
         params: with a leading axis [K].
-        environment: simulated by mjx or brax.
+        environment: simulated by mjx, brax or playground.
         students: K.
         episodes: E.
         seed: of the first states.
@@ -208,6 +209,8 @@ def _simulation(name: str, simulator: str, count: int):
 
 @functools.cache
 def _made(name: str, simulator: str) -> Any:
+    if simulator == "playground":
+        return playground.load(name)
     from obd_jax.evaluation import locomotion  # Takes seconds, and most commands roll out on CPUs.
 
     if simulator == "brax":

@@ -15,7 +15,7 @@ from jax import export
 import obd_jax
 
 # What a traced simulator depends on, beside the files that it is written in.
-_PACKAGES = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx", "gymnasium", "obd_jax")
+_PACKAGES = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx", "gymnasium", "obd_jax", "playground")
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
 _HASH = hashlib.sha256().digest_size
 
@@ -61,5 +61,10 @@ def traced(
 
 
 def _version(package: str) -> str:
-    """Of a package; this one need not be installed."""
-    return obd_jax.__version__ if package == "obd_jax" else metadata.version(package)
+    """Of a package; this one need not be installed, and others may be absent."""
+    if package == "obd_jax":
+        return obd_jax.__version__
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"

@@ -104,6 +104,10 @@ def test_tasks_of_brax_are_simulated_by_brax_and_nothing_else():
         "known": (("hopper",), {"name": "hopper", "backend": "gymnasium Hopper-v4"}),
         "with arguments of its own": (("ant",), {"name": "ant", "backend": "gymnasium Ant-v4"}),
         "of brax": (("brax:ant",), {"name": "brax:ant", "backend": "brax ant"}),
+        "of playground": (
+            ("playground:FishSwim",),
+            {"name": "playground:FishSwim", "backend": "playground FishSwim"},
+        ),
         "with references": (
             ("hopper", None, (0.0, 9.0)),
             {

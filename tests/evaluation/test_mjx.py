@@ -1,5 +1,6 @@
 """Rollouts in Brax environments."""
 
+import importlib
 import json
 import sys
 from typing import NamedTuple
@@ -150,6 +151,7 @@ def test_parts_are_equal_in_size_and_hold_every_index():
 @pytest.mark.parametrize("module", ["brax", "mujoco.mjx"])
 def test_what_is_not_installed_is_said(monkeypatch, module):
     mjx._made.cache_clear()
+    importlib.import_module("brax.envs")  # Loads mujoco.mjx, so that without it brax is there.
     monkeypatch.setitem(sys.modules, module, None)
     # As if nothing had imported it before.
     monkeypatch.delitem(sys.modules, "obd_jax.evaluation.locomotion", raising=False)
