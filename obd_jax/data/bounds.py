@@ -67,11 +67,11 @@ def in_bounds(
     return dataclasses.replace(data, actions=actions, next_actions=following, action_bounds=bounds)
 
 
-def bounds_of(data: OfflineData) -> ActionBounds | None:
-    """Bounds of the environment that the data name; None: [-1, 1], or it cannot be made here."""
-    if data.provenance.environment is None:
+def bounds_of(environment: str | None) -> ActionBounds | None:
+    """Bounds of an environment's actions; None: [-1, 1], not named, or it cannot be made here."""
+    if environment is None:
         return None
     try:
-        return environments.get(data.provenance.environment).action_bounds
+        return environments.get(environment).action_bounds
     except InvalidInputError:
         return None

@@ -137,7 +137,7 @@ def load(
         found = load_d4rl(name, default_folder(), note, progress)
     else:
         found = load_embedded(name, default_cache(), rows, seed, note, progress)
-    return in_bounds(found, action_bounds or bounds_of(found), suspicious)
+    return in_bounds(found, action_bounds or bounds_of(found.provenance.environment), suspicious)
 
 
 def resolve(name: str, source: str, note: Callable[[str], None]) -> str:

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from obd_jax.data.arrays import Rows, read_rows, transitions_of
+from obd_jax.data.bounds import bounds_of
 from obd_jax.data.continuity import breaks
 from obd_jax.data.episodes import FLAGS, read_ends, say_unread
 from obd_jax.data.normalization import constant_columns
 from obd_jax.data.recording import Recording, closed
 from obd_jax.data.transitions import Fields
 from obd_jax.environments import MAX_EPISODE_STEPS
-from obd_jax.types import OfflineData, Provenance
+from obd_jax.types import ActionBounds, OfflineData, Provenance
 
 # Magnitude of an observation or reward beyond which float32 loses what matters.
 _HUGE = 1e6
@@ -69,7 +70,8 @@ def summarize(recording: Recording, provenance: Provenance) -> Summary:
         InvalidInputError: it cannot be read as transitions: wrong ranks, lengths or types.
     """
     where, notes = provenance.name, list[str]()
-    findings = [*_values(recording.fields), *_actions(recording.fields)]
+    bounds = bounds_of(recording.environment)
+    findings = [*_values(recording.fields), *_actions(recording.fields, bounds)]
     findings += _rewards(recording.fields)
     usable = _usable(recording.fields)
     say_unread(recording.others, where, notes.append)
@@ -161,7 +163,7 @@ def _columns(observations: np.ndarray) -> list[Finding]:
     return found
 
 
-def _actions(fields: Fields) -> list[Finding]:
+def _actions(fields: Fields, bounds: ActionBounds | None) -> list[Finding]:
     """Actions that are not finite, constant, or out of bounds and by how much."""
     actions = fields["actions"]
     if actions.ndim != 2 or actions.dtype.kind not in "fiub" or not actions.size:
@@ -177,7 +179,10 @@ def _actions(fields: Fields) -> list[Finding]:
             )
         )
     known = np.where(finite, actions, 0)
-    excess = np.abs(known) - 1
+    fits = bounds is not None and len(bounds.low) == actions.shape[1]
+    scaled = bounds.normalize(known) if bounds is not None and fits else known
+    shown, unit = (str(bounds), " of half the range") if fits else ("[-1, 1]", "")
+    excess = np.abs(scaled) - 1
     beyond = (excess > _ACCEPTED).any(axis=1)
     if beyond.any():
         columns = np.flatnonzero((excess > _ACCEPTED).any(axis=0))
@@ -185,12 +190,15 @@ def _actions(fields: Fields) -> list[Finding]:
             f"{place} in [{known[:, place].min():.4g}, {known[:, place].max():.4g}]"
             for place in columns[:6]
         )
-        advice = "divide them by the bounds of the environment's action space"
+        advice = (
+            "give the bounds that they were recorded in, --action_low and --action_high, or the "
+            "--env that has them"
+        )
         if excess.max() < _ROUNDING:
             advice = "rounding: clip them"
         found.append(
             Finding(
-                f"actions are beyond [-1, 1] by up to {excess.max():.3g} in {_count(beyond)}; "
+                f"actions are beyond {shown} by up to {excess.max():.3g}{unit} in {_count(beyond)}; "
                 f"action {ranges}",
                 advice,
             )

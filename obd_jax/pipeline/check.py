@@ -175,8 +175,12 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
     flags = [f"--dataset_path={shlex.quote(path)}"]
     if settings.columns is not None:
         flags.append(f"--columns={shlex.quote(settings.columns)}")
-    flags.append(f"--env={summary.recording.environment or 'TASK'}")
+    task = summary.recording.environment
+    flags.append(f"--env={task or 'none'}")
     yield "a run would take"
+    if task is None:
+        yield "  task     none is named, so students are judged on held-out episodes; --env=ID"
+        yield "           scores them in a task of Gymnasium as well"
     if rewarded:
         yield "  teacher  none comes with these data: rebrac, trained on them, gives pi* and q*"
         yield "           (td3_bc, iql, cal_ql, or a file of yours)"

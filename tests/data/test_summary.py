@@ -150,7 +150,7 @@ SUSPICIOUS = {
     "actions out of bounds": (
         changed("actions", [20, 30], 1, [2.5, -3.0]),
         "actions are beyond [-1, 1] by up to 2 in 2 rows (first 20, 30); action 1 in [-3, 2.5]",
-        "divide them by the bounds",
+        "give the bounds that they were recorded in",
     ),
     "actions rounded": (
         changed("actions", 20, 1, 1.00001),
@@ -196,6 +196,15 @@ def test_what_is_suspicious_is_found_with_rows_and_advice(case):
     # One value is one finding; an outlier is a jump too.
     assert len(texts) == (2 if case == "outlier" else 1), texts
     assert summary.rows == 600
+
+
+def test_actions_are_judged_by_the_bounds_of_the_task_that_is_named():
+    torques = fields_of()
+    torques["actions"] = 2 * torques["actions"][:, :1]
+    assert summary_of(torques, environment="Pendulum-v1").findings == []
+    torques["actions"][7] = 2.5
+    (finding,) = summary_of(torques, environment="Pendulum-v1").findings
+    assert finding.text.startswith("actions are beyond [-2, 2] by up to 0.25 of half the range in")
 
 
 def test_jumps_inside_episodes_are_found():

@@ -58,7 +58,7 @@ def test_a_page_on_good_data_and_exit_code_0(tmp_path):
     assert re.search(r"temperature 0\.05: effective share [01]\.\d\d of 396 states, by knn", page)
     assert "by --least_return=0.33" in page
     command = (
-        f"  obd-jax run --dataset_path='{path}' --env=TASK --teacher=rebrac --least_return=0.33"
+        f"  obd-jax run --dataset_path='{path}' --env=none --teacher=rebrac --least_return=0.33"
     )
     assert command in lines
     assert lines[-1] == f"written to {picture}"
@@ -79,9 +79,9 @@ def test_suspicious_data_and_exit_code_1(tmp_path):
     page = " ".join(done.stdout.split())
     assert "suspicious 1. observations 1 are constant -> they are centred" in page
     assert "2. actions are beyond [-1, 1] by up to" in page
-    assert "-> divide them by the bounds" in page
+    assert "-> give the bounds that they were" in page
     assert "3. rewards are 0 in every row" in page
-    assert f"--columns='{columns}' --env=TASK --objective=dbc --pairs=59" in page
+    assert f"--columns='{columns}' --env=none --objective=dbc --pairs=59" in page
 
 
 @pytest.mark.parametrize(
