@@ -198,8 +198,8 @@ def _actions(fields: Fields, bounds: ActionBounds | None) -> list[Finding]:
             advice = "rounding: clip them"
         found.append(
             Finding(
-                f"actions are beyond {shown} by up to {excess.max():.3g}{unit} in {_count(beyond)}; "
-                f"action {ranges}",
+                f"actions are beyond {shown} by up to {excess.max():.3g}{unit} in "
+                f"{_count(beyond)}; action {ranges}",
                 advice,
             )
         )
