@@ -1,38 +1,41 @@
-r"""How well measures without an environment rank sets by the returns that their students earn.
+r"""How well measures without an environment rank policies by the returns that they earn.
 
-    python experiments/studies/offline_measures.py --out=runs/offline \
-        --sets=runs/table/hopper-medium/pbc-kernel-0,runs/table/hopper-medium/dbc-kernel-0
+    python experiments/studies/offline_measures.py --out=docs/results/offline_measures
 
-Sets of any number of data sets; give at least twenty of each, of all qualities. A return is that of
-results.json, or scored now. Measures that are in --out already are read, not made again. Sets that
-were distilled from all episodes have seen those that are held out here; 256 pairs hold little of
-them, and the column says which.
+On each data set a tenth of the episodes is held out. Kernel students of all qualities are made from
+the rest: of sets along one distillation, and of random real pairs, 16 to 1,024, with the teacher's
+labels. Each is rolled out, and measured on the held-out episodes. Results in --out are read, not
+made again.
 """
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from rescoring import score_with
 from scipy.stats import spearmanr
 
-from obd_jax import artefacts, runs
+from obd_jax import artefacts, distill, runs
 from obd_jax.cli import define_flags, run_main, settings_from_flags
-from obd_jax.data import DataSettings
-from obd_jax.data.cache import sha256
+from obd_jax.evaluation import CURVE_SEED
 from obd_jax.pipeline import Distillation, RunSettings, load_problem
+from obd_jax.pipeline.distillation import initial_set, make_distiller, stages_of
 from obd_jax.pipeline.offline import measure, students_of
-from obd_jax.pipeline.preparation import Prepared, make_student, prepare
-from obd_jax.reporting import CONSOLE, Reporter
-from obd_jax.settings import OptionError, applicable, from_options, option, options_of
-from obd_jax.teachers import TeacherSettings
-from obd_jax.types import InvalidInputError
+from obd_jax.pipeline.preparation import Prepared, prepare
+from obd_jax.pipeline.scores import score
+from obd_jax.pipeline.targets import Objective, make_objective
+from obd_jax.reporting import CONSOLE, Clock, Reporter
+from obd_jax.settings import OptionError, at_least, from_options, option
+from obd_jax.types import SyntheticData
 
+DATASETS = tuple(
+    f"{task}-{kind}"
+    for task in ("hopper", "halfcheetah", "walker2d")
+    for kind in ("medium", "medium-replay", "medium-expert")
+)
+SIZES = (16, 32, 64, 128, 256, 512, 1024)
 # Measure -> whether more of it is better.
 MEASURES = {
     "action_error": False,
@@ -46,100 +49,109 @@ MEASURES = {
 
 @dataclasses.dataclass(frozen=True)
 class StudySettings:
-    """Which sets, and how they are judged."""
+    """Which data sets, and how policies are made and judged."""
 
-    sets: tuple[str, ...] = option((), "Run folders with distilled.npz. Required.")
-    out: str = option("runs/offline_measures", "Folder of measures, one file for each data set.")
+    datasets: tuple[str, ...] = option(DATASETS, "Data sets.")
+    rows: int = option(200_000, "Rows of each; 0: as many as D4RL has.")
+    out: str = option("runs/offline_measures", "Folder of the results, a file for each data set.")
     holdout: float = option(0.1, "Share of the episodes that are held out.")
-    students: int = option(10, "K, students trained on each set.")
-    fqe_steps: int = option(10_000, "Steps of fitted Q evaluation; 0: none.")
+    sets: int = option(10, "Sets along a distillation, at steps in a geometric row.")
+    steps: int = option(2_500, "Outer steps of the distillation.")
+    draws: int = option(2, "Random sets of each size.")
+    episodes: int = option(20, "Episodes of each policy.")
+    fqe_steps: int = option(3_000, "Steps of fitted Q evaluation; 0: none.")
+    seed: int = option(0, "Seed.")
 
     def __post_init__(self) -> None:
         if not 0 < self.holdout < 1:
             raise OptionError(f"{{holdout}} must be in (0, 1), got {self.holdout}")
+        at_least(1, sets=self.sets, steps=self.steps, draws=self.draws, episodes=self.episodes)
 
 
-def data_options(card: dict[str, Any]) -> dict[str, Any]:
-    """Options of data, teacher and objective that a set was distilled with.
+def distilled_sets(
+    settings: StudySettings, prepared: Prepared, objective: Objective, reporter: Reporter
+) -> dict[str, SyntheticData]:
+    """Sets along a distillation, by name."""
+    chosen = from_options(Distillation, {"outer_steps": settings.steps, "temperature": 0.0})
+    (stage,) = stages_of(chosen, prepared)
+    first = min(10, settings.steps)
+    wanted = list(np.geomspace(first, settings.steps, settings.sets).round().astype(int))
+    found: dict[str, SyntheticData] = {}
+    progress = reporter.progress("distil, step")
 
-    Raises:
-        InvalidInputError: the card has none.
-    """
-    config = card.get("config")
-    if not isinstance(config, dict) or not {"dataset", "dataset_path"} & config.keys():
-        raise InvalidInputError("a set's card names no data: it was not made by run_sdw.py")
-    names = [*options_of(DataSettings), *options_of(TeacherSettings)]
-    found = {name: config[name] for name in names if config.get(name) is not None}
-    if config.get("objective") == "dbc":
-        found["objective"] = "dbc"
+    def keep(state: Any, record: dict[str, Any]) -> None:
+        progress(record["step"], settings.steps, record["eta_seconds"], "")
+        # The first set that has had as many steps as are wanted next.
+        if wanted and record["step"] >= wanted[0]:
+            while wanted and record["step"] >= wanted[0]:
+                wanted.pop(0)
+            found[f"distilled, {record['step']} steps"] = jax.tree.map(np.asarray, state.synthetic)
+
+    distill.train(
+        prepared.keys["distil"],
+        make_distiller(chosen, stage),
+        objective.targets,
+        initial_set(chosen, prepared, objective),
+        steps=stage.steps,
+        batch_size=chosen.outer.batch_size,
+        callback=keep,
+    )
     return found
 
 
-def prepared_for(options: dict[str, Any], settings: StudySettings, reporter: Reporter) -> Prepared:
-    """Data without the episodes held out, their teacher and those episodes."""
-    known = applicable(RunSettings, {**options, "holdout": settings.holdout})
-    problem = load_problem(from_options(RunSettings, known), reporter)
-    own = {"objective": options["objective"]} if "objective" in options else {}
-    distillation = from_options(Distillation, {"pairs": 1, "temperature": 0.0, **own})
-    return prepare(jax.random.key(0), problem, distillation, reporter)
+def random_sets(settings: StudySettings, objective: Objective) -> dict[str, SyntheticData]:
+    """Random real states with the teacher's actions, by name."""
+    found = {}
+    for number in range(settings.draws):
+        for size in SIZES:
+            key = jax.random.fold_in(jax.random.key(settings.seed), 10_000 * number + size)
+            pool = objective.unweighted
+            found[f"{size} random pairs, {number}"] = distill.choose(
+                key, distill.uniform, pool, min(size, len(pool.weights))
+            )
+    return found
 
 
-def true_return(folder: pathlib.Path) -> float:
-    """Mean return of students of a set, as its run has scored it or else scored now."""
-    path = folder / "results.json"
-    if path.exists():
-        row = json.loads(path.read_text())["returns"].get("synthetic")
-        if row is not None:
-            return float(row["mean"])
-    results = score_with(folder / "distilled.npz", {})
-    return float(results["returns"]["synthetic"]["mean"])
-
-
-def measured(
-    folders: list[pathlib.Path],
-    options: dict[str, Any],
-    settings: StudySettings,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    """Returns and measures of the sets of one data set, kept in a file.
-
-    Raises:
-        InvalidInputError: a set cannot be used.
-    """
-    identity = {
-        "options": options,
-        "sets": {str(folder): sha256(folder / "distilled.npz") for folder in folders},
-        "holdout": settings.holdout,
-        "students": settings.students,
-        "fqe_steps": settings.fqe_steps,
-    }
-    text = json.dumps(identity, sort_keys=True)
-    name = pathlib.Path(options.get("dataset") or options["dataset_path"]).stem
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    path = pathlib.Path(settings.out) / f"{name}-{digest}.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    prepared = prepared_for(options, settings, reporter)
-    acts, rows = {}, {}
-    for folder in folders:
-        distilled = artefacts.load(folder)
-        student = make_student(distilled.recipe, prepared.data.action_size)
-        own = prepared._replace(student=student, normalizer=distilled.normalizer)
-        acts[str(folder)] = students_of(own, distilled.synthetic, settings.students)
-        seen = not distilled.card.get("config", {}).get("holdout")
-        rows[str(folder)] = {"return": true_return(folder), "has_seen_held_out": seen}
-    found = measure(prepared, acts, settings.fqe_steps, reporter)
-    for set_name, row in rows.items():
-        row["measures"] = found["policies"][set_name]
-    path.parent.mkdir(parents=True, exist_ok=True)
+def measured(dataset: str, settings: StudySettings, reporter: Reporter) -> dict[str, Any]:
+    """Returns and measures of all policies on a data set, kept in a file."""
+    path = pathlib.Path(settings.out) / f"{dataset}.json"
+    config = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("datasets", "out")}
+    if (kept := runs.read_result(path, config, {})) is not None:
+        return kept
+    own = from_options(
+        RunSettings,
+        {"dataset": dataset, "data_rows": settings.rows, "holdout": settings.holdout},
+    )
+    distillation = from_options(Distillation, {"temperature": 0.0})
+    with jax.default_matmul_precision(distillation.precision):
+        problem = load_problem(own, reporter)
+        prepared = prepare(jax.random.key(settings.seed), problem, distillation, reporter)
+        objective = make_objective(distillation, prepared, Clock(), {})
+        sets = {
+            **distilled_sets(settings, prepared, objective, reporter),
+            **random_sets(settings, objective),
+        }
+        returns = {
+            name: float(
+                score(prepared, name, each, 1, settings.episodes, CURVE_SEED, reporter).mean()
+            )
+            for name, each in sets.items()
+        }
+        acts = {name: students_of(prepared, each, 1) for name, each in sets.items()}
+        found = measure(prepared, acts, settings.fqe_steps, reporter)
     results = {
-        "data": prepared.data.provenance.name,
-        **identity,
-        "rows": rows,
+        "dataset": dataset,
+        "rows": {
+            name: {"return": returns[name], "measures": found["policies"][name]} for name in sets
+        },
         "teacher": found["policies"].get("teacher"),
         "held_out": found["held_out"],
-        "software": artefacts.software(),
+        "config": config,
+        "provenance": artefacts.provenance(
+            prepared.data, prepared.teacher, prepared.environment, seed=settings.seed
+        ),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     runs.write_json(path, results)
     return results
 
@@ -170,26 +182,24 @@ def correlations(results: dict[str, Any]) -> dict[str, float | None]:
 
 
 def lines_of(all_results: list[dict[str, Any]]) -> Iterator[str]:
-    """The table, a line for each data set."""
-    yield f"| data set | sets | have seen the held-out | {' | '.join(MEASURES)} |"
+    """The table: a line for each data set, and their mean."""
+    yield f"| data set | policies | returns | {' | '.join(MEASURES)} |"
     yield "|" + "---|" * (len(MEASURES) + 3)
+    columns: dict[str, list[float]] = {name: [] for name in MEASURES}
     for results in all_results:
-        found, rows = correlations(results), results["rows"].values()
+        found, returns = correlations(results), [r["return"] for r in results["rows"].values()]
+        for name, value in found.items():
+            columns[name] += [] if value is None else [value]
         cells = ["" if value is None else f"{value:.2f}" for value in found.values()]
-        seen = sum(row["has_seen_held_out"] for row in rows)
-        yield f"| {results['data']} | {len(rows)} | {seen} | {' | '.join(cells)} |"
+        spread = f"{min(returns):.0f} to {max(returns):.0f}"
+        yield f"| {results['dataset']} | {len(returns)} | {spread} | {' | '.join(cells)} |"
+    means = [f"{np.mean(values):.2f}" if values else "" for values in columns.values()]
+    yield f"| mean |  |  | {' | '.join(means)} |"
 
 
 def run(settings: StudySettings, reporter: Reporter = CONSOLE) -> str:
     """Measure what is missing and print the table."""
-    if not settings.sets:
-        raise OptionError("{sets} is required: run folders with distilled.npz")
-    groups: dict[str, tuple[dict[str, Any], list[pathlib.Path]]] = {}
-    for name in settings.sets:
-        folder = pathlib.Path(name)
-        options = data_options(artefacts.load(folder).card)
-        groups.setdefault(json.dumps(options, sort_keys=True), (options, []))[1].append(folder)
-    found = [measured(folders, options, settings, reporter) for options, folders in groups.values()]
+    found = [measured(dataset, settings, reporter) for dataset in settings.datasets]
     table = "\n".join(lines_of(found))
     print(table)
     return table

@@ -1,62 +1,46 @@
-"""Whether measures without an environment rank sets as their returns do."""
+"""Whether measures without an environment rank policies as their returns do."""
 
+import dataclasses
 import json
-import pathlib
 
+import numpy as np
 import offline_measures
 import pytest
+from offline_measures import StudySettings
 
-from obd_jax import pipeline
-from obd_jax.pipeline import RunSettings
 from obd_jax.reporting import SILENT
-from obd_jax.settings import from_options
+from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError
 from tests.pipeline.toy_runs import few_transitions
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Run folders of sets of the toy, from few steps to many."""
-    root, names = tmp_path_factory.mktemp("sets"), []
-    with pytest.MonkeyPatch.context() as patch:
-        few_transitions(patch, 2000)
-        for steps in (1, 5, 40):
-            names.append(str(root / f"steps-{steps}"))
-            options = {
-                "dataset": "toy",
-                "out": names[-1],
-                "outer_steps": steps,
-                "pairs": 8,
-                "batch_size": 64,
-                "density": "gaussian",
-                "initializer": "random",
-                "curve_points": 0,
-            }
-            pipeline.run(from_options(RunSettings, options), SILENT)
-        yield names
-
-
-def settings_of(folders, out, **changes):
-    return offline_measures.StudySettings(
-        sets=tuple(folders), out=str(out), fqe_steps=0, **{"students": 1, **changes}
+def test_measures_are_kept_and_correlated(tmp_path, monkeypatch, capsys):
+    few_transitions(monkeypatch, 2000)
+    monkeypatch.setattr(offline_measures, "SIZES", (4, 64))
+    settings = StudySettings(
+        datasets=("toy",), out=str(tmp_path), sets=3, steps=40, draws=1, episodes=2, fqe_steps=100
     )
-
-
-def test_measures_are_kept_and_correlated(folders, tmp_path, monkeypatch, capsys):
-    settings = settings_of(folders, tmp_path / "out")
     table = offline_measures.run(settings, SILENT)
-    (path,) = (tmp_path / "out").iterdir()
-    results = json.loads(path.read_text())
-    returns = [results["rows"][name]["return"] for name in folders]
-    saved = [json.loads(pathlib.Path(name, "results.json").read_text()) for name in folders]
-    assert returns == [each["returns"]["synthetic"]["mean"] for each in saved]
-    errors = [results["rows"][name]["measures"]["action_error"] for name in folders]
-    assert errors == sorted(errors, reverse=True)
-    assert all(row["has_seen_held_out"] for row in results["rows"].values())
-    assert "| 3 | 3 |" in table
     assert table in capsys.readouterr().out
+    results = json.loads((tmp_path / "toy.json").read_text())
+    rows = results["rows"]
+    assert [*rows] == [
+        "distilled, 10 steps",
+        "distilled, 20 steps",
+        "distilled, 40 steps",
+        "4 random pairs, 0",
+        "64 random pairs, 0",
+    ]
+    errors = {name: row["measures"]["action_error"] for name, row in rows.items()}
+    assert errors["64 random pairs, 0"] < errors["4 random pairs, 0"]
+    assert all(np.isfinite(row["measures"]["fitted_q"]["mean"]) for row in rows.values())
+    assert results["provenance"]["data"]["name"].endswith("without 0.1 held out")
+    assert table.splitlines()[2].startswith("| toy | 5 |")
+    # A second call reads what is there, and refuses what was made otherwise.
     monkeypatch.setattr(offline_measures, "measure", None)
     assert offline_measures.run(settings, SILENT) == table
+    with pytest.raises(OptionError, match="made with steps=40, not 50"):
+        offline_measures.run(dataclasses.replace(settings, steps=50), SILENT)
 
 
 def test_correlations_are_of_ranks_with_better_ones_higher():
@@ -68,19 +52,11 @@ def test_correlations_are_of_ranks_with_better_ones_higher():
     assert found["action_error"] == pytest.approx(1.0)
     assert found["fitted_q"] == pytest.approx(0.5)
     assert found["advantage_lost"] is None
+    mean = [*offline_measures.lines_of([{"dataset": "d", "rows": rows}] * 2)][-1]
+    assert mean == "| mean |  |  | 1.00 |  |  |  |  | 0.50 |"
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"sets": ()}, "sets is required"), ({"sets": ("/absent",)}, "no distilled set at /absent")],
-)
-def test_unusable_sets_are_refused(tmp_path, changes, words):
-    settings = offline_measures.StudySettings(**{"out": str(tmp_path / "out"), **changes})
-    with pytest.raises(InvalidInputError, match=words):
-        offline_measures.run(settings, SILENT)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_set_without_its_configuration_is_refused():
-    with pytest.raises(InvalidInputError, match="names no data"):
-        offline_measures.data_options({})
+@pytest.mark.parametrize("changes", [{"holdout": 0.0}, {"draws": 0}])
+def test_unusable_settings_are_refused(changes):
+    with pytest.raises(InvalidInputError, match=next(iter(changes))):
+        StudySettings(**changes)
