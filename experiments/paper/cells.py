@@ -5,6 +5,7 @@ import pathlib
 
 from protocol import (
     DATASETS,
+    DENSITY_STATES,
     DISTILLED,
     FAMILIES,
     FOR_KERNELS,
@@ -90,6 +91,7 @@ class Cell:
             dataset=self.dataset,
             source=table.source,
             data_rows=table.data_rows,
+            density_states=DENSITY_STATES,
             seed=self.seed,
             budget_minutes=table.budget_minutes,
             **options,

@@ -88,6 +88,8 @@ ROWS = (*SELECTED, *DISTILLED, *POLICIES)
 # their recipe; sets for it are made with the preset "transfer".
 FAMILIES = ("kernel", "mlp")
 
+# States that densities are fitted to, the default before 0.2.
+DENSITY_STATES = 200_000
 # Of a kernel student, a clone and a teacher; each MLP has half of them.
 EPISODES = 20
 # Training steps of "bc".

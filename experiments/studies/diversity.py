@@ -207,6 +207,7 @@ def run(wanted: StudySettings) -> list[pathlib.Path]:
                 RunSettings(),
                 dataset=name,
                 data_rows=wanted.data_rows,
+                density_states=200_000,  # As its results have it.
                 objective="pbc",
                 temperature=0.0,
                 outer_steps=max(wanted.points),

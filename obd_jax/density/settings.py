@@ -51,7 +51,7 @@ class DensitySettings:
         SETTINGS, "maf", f"State density: one of {', '.join(SETTINGS)}.", "density"
     )
     states: int = option(
-        200_000,
+        50_000,
         "States that the density is fitted to at most, drawn at random; it weights all.",
         "density_states",
     )

@@ -16,7 +16,7 @@ DEFAULTS = {
     "value_scale": None,
     "density": "maf",
     "density_epochs": 10,
-    "density_states": 200000,
+    "density_states": 50_000,  # Then 200,000.
     "temperature": 0.05,
     "floor_quantile": 0.01,
     "early_steps": 0.0,
