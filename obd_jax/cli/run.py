@@ -26,8 +26,8 @@ from obd_jax.types import DivergedError
 def define_run_flags() -> None:
     """Flags of a run, and of what it is based on."""
     define_flags(RunSettings)
-    flags.DEFINE_enum("config", "default", PRESETS, "Preset that flags then override.")
-    flags.DEFINE_string("config_file", None, "Saved config.json that flags then override.")
+    flags.DEFINE_enum("config", "default", PRESETS, "Preset of settings; flags override it.")
+    flags.DEFINE_string("config_file", None, "config.json of a saved run; flags override it.")
     for name in ("config", "config_file"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 

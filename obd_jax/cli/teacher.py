@@ -22,7 +22,7 @@ from obd_jax.types import DivergedError
 class Command:
     """A training: where, on which data, and how."""
 
-    out: str | None = option(None, "Folder of teacher, checkpoints and curve. Required.")
+    out: str | None = option(None, "Folder for teacher, checkpoints and curve. Required.")
     data: DataSettings = part(DataSettings, "data")
     training: TrainingSettings = part(TrainingSettings, "training")
 

@@ -29,17 +29,17 @@ class DataSettings:
 
     dataset: str | None = option(
         None,
-        "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. With -v2, "
-        "like walker2d-medium-expert-v2: D4RL's own file and nothing else.",
+        "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. A name "
+        "with -v2, as walker2d-medium-expert-v2, stands for D4RL's own file only.",
     )
-    source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
+    source: str = option("auto", f"Source of a data set by name: one of {', '.join(SOURCES)}.")
     data_rows: int = option(
-        FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which takes minutes to record."
+        FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which take minutes to record."
     )
     dataset_path: str | None = option(
         None,
-        "File or folder of your own, in place of a data set by name: HDF5 (D4RL, robomimic, "
-        "ManiSkill, Minari, d3rlpy), npz, CSV, Parquet, LeRobot; docs/data.md.",
+        "Your own file or folder, in place of a data set by name: HDF5 (D4RL, robomimic, "
+        "ManiSkill, Minari, d3rlpy), npz, CSV, Parquet, LeRobot; see docs/data.md.",
     )
     columns: str | None = option(
         None,
@@ -49,8 +49,8 @@ class DataSettings:
     environment: EnvironmentSettings = part(EnvironmentSettings)
     action_low: tuple[float, ...] | None = option(
         None,
-        "Lower bounds of the recorded actions, one for each or one for all; actions are rescaled "
-        "from them to [-1, 1]. Absent: the environment's.",
+        "Lower bounds of the recorded actions, one for each dimension or one for all; actions are "
+        "rescaled from the bounds to [-1, 1]. Absent: the environment's.",
     )
     action_high: tuple[float, ...] | None = option(None, "Upper bounds of the recorded actions.")
 

@@ -198,25 +198,25 @@ class ObjectiveSettings:
 
     name: str | None = option(
         None,
-        f"Objective: one of {', '.join(OBJECTIVES)}; absent: av_pbc, pbc where the teacher has no "
-        "critic, dbc where it is none.",
+        f"Objective: one of {', '.join(OBJECTIVES)}. Absent: av_pbc; pbc if the teacher has no "
+        "critic; dbc if there is no teacher.",
         "objective",
     )
     value_scale: float | None = option(
-        None, "Av-PBC weight per unit of q; absent: weights of mean 1."
+        None, "Scale of Av-PBC's weights: weight = scale * q. Absent: scaled to a mean of 1."
     )
     least_return: float = option(
         0.0,
-        "Distil episodes whose return is at least this share of the way from 0, or from the worst "
-        "return where none is positive, to the best one; 0: all.",
+        "Distil only episodes whose return is at least this share of the best return; 0: all. If "
+        "no return is positive, shares are counted from the worst return to the best.",
     )
     early_steps: float = option(
-        0.0, "A state weighs 1 / (1 + t / this) at step t of its episode; 0: all steps alike."
+        0.0, "N > 0: a state at step t of its episode has weight 1 / (1 + t / N); 0: equal weights."
     )
     state_noise: float = option(
         0.0,
-        "Standard deviation of noise on a second copy of all states, labelled by the teacher; "
-        "0: no copy.",
+        "Standard deviation of Gaussian noise on a second copy of all states, which the teacher "
+        "labels; 0: no copy.",
     )
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class CheckSettings:
         "Columns of a CSV or Parquet table: 'observations:x,y,v_*; actions:u; rewards:r; "
         "terminals:done'.",
     )
-    out: str | None = option(None, "PNG file of the lengths and returns of episodes.")
+    out: str | None = option(None, "PNG file to draw the lengths and returns of episodes in.")
 
     def __post_init__(self) -> None:
         if self.out is not None and pathlib.Path(self.out).suffix != ".png":

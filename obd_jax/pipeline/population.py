@@ -34,10 +34,8 @@ class MemberSettings:
     temperatures: of SDW; None: that of the run.
     """
 
-    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the members, in place of one seed.")
-    temperatures: tuple[float, ...] | None = option(
-        None, "Temperatures of SDW, in place of a single one."
-    )
+    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the sets.")
+    temperatures: tuple[float, ...] | None = option(None, "Temperatures of SDW.")
 
     def __post_init__(self) -> None:
         for name in ("seeds", "temperatures"):

@@ -36,10 +36,10 @@ class RenderSettings:
     path: str | None = option(
         None, "The distilled set: distilled.npz of a run, or its folder. Required."
     )
-    out: str | None = option(None, "Folder of the pictures, new or empty. Required.")
-    student: str | None = option(None, "Student by name; absent: that of the set's card.")
-    episodes: int = option(3, "Episodes, side by side.")
-    seconds: float = option(4.0, "Of each episode at most, in the task's time.")
+    out: str | None = option(None, "Folder for the pictures, new or empty. Required.")
+    student: str | None = option(None, "Name of a student; absent: the one in the set's card.")
+    episodes: int = option(3, "Episodes to show next to each other.")
+    seconds: float = option(4.0, "Maximum length of an episode, in simulated seconds.")
 
     def __post_init__(self) -> None:
         positive(episodes=self.episodes, seconds=self.seconds)

@@ -197,7 +197,7 @@ class Truncated:
     window: training steps that the meta-gradient goes through.
     """
 
-    window: int = option(20, "Training steps that the meta-gradient goes through.")
+    window: int = option(20, "Number of training steps that the meta-gradient goes through.")
 
     def __post_init__(self) -> None:
         at_least(1, window=self.window)
