@@ -54,14 +54,14 @@ def join() -> None:
         jax.distributed.initialize(address, *numbers)
     except ValueError as error:  # Before any connection: nothing tells JAX where the others are.
         raise OptionError(
-            "{distributed} finds no job to be part of: neither SLURM, Open MPI, Kubernetes nor a "
-            "TPU VM, whose variables would say so. By hand: give each process "
-            "$JAX_COORDINATOR_ADDRESS, host:port of the first, $JAX_NUM_PROCESSES and "
-            f"$JAX_PROCESS_ID, from 0 (docs/jobs.md has two on one machine). JAX says: {error}"
+            "{distributed} finds no job: no variable of SLURM, Open MPI, Kubernetes or a TPU VM is "
+            "set. Without them, give each process $JAX_COORDINATOR_ADDRESS (host:port of the first "
+            "process), $JAX_NUM_PROCESSES and $JAX_PROCESS_ID (from 0); docs/jobs.md has an "
+            f"example on one machine. JAX reports: {error}"
         ) from error
     except jax.errors.JaxRuntimeError as error:
         note(str(error).splitlines()[0])
-        note("error: the first process of this job cannot be reached, or others did not come")
+        note("error: the first process of this job cannot be reached, or others did not join")
         sys.exit(STOPPED)
 
 
@@ -98,7 +98,7 @@ def start(about: str | None = None) -> None:
     """The command; `about` is what --help says in place of this module's text."""
     define_run_flags()
     define_flags(MemberSettings)
-    flags.DEFINE_bool("distributed", False, "One of several processes, which find each other.")
+    flags.DEFINE_bool("distributed", False, "This is one of several processes of a job.")
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["distributed"])
     try:
         run_main(main, about=about or __doc__)

@@ -62,7 +62,7 @@ def main() -> None:
     except (DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # Of a disk that is full, most often.
-        sys.exit(f"error: {error}; what is saved stays")
+        sys.exit(f"error: {error}; saved results are kept")
     print(run_summary(results, out / "distilled.npz"))
 
 

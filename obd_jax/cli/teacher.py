@@ -41,7 +41,7 @@ def main() -> None:
     except DivergedError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # Of a disk that is full, most often.
-        sys.exit(f"error: {error}; what is saved stays, and the same command resumes from it")
+        sys.exit(f"error: {error}; checkpoints are kept, and the same command resumes from them")
     print(training_summary(results))
     print(f"written to {folder} (the teacher: teacher.npz)")
 

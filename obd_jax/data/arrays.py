@@ -160,7 +160,7 @@ def _follow(
             f"{where}: next_observations are not the following row in {len(found)} of {inside} rows"
             + (f", and equal observations in {still}" if still > inside / 2 else "")
             + (
-                ": rows are single transitions out of order, whose episodes are not known"
+                ": rows are single transitions out of order, so their episodes are unknown"
                 if apart
                 else ", but near it: rows are in order, and next_observations are used as they are"
             )

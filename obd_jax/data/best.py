@@ -30,7 +30,7 @@ def best_episodes(data: OfflineData, least: float) -> OfflineData:
         raise InvalidInputError(f"share of the best return must be in [0, 1], got {least}")
     if not data.rewards.any():
         raise InvalidInputError(
-            f"{data.provenance.name}: no episodes are better than others, all rewards are 0"
+            f"{data.provenance.name}: all rewards are 0, so no episode is better than another"
         )
     starts = data.episode_starts
     returns = np.add.reduceat(data.rewards.astype(np.float64), starts)

@@ -62,8 +62,8 @@ def download(
             most = max(most, _size(part))
             if failures >= attempts:
                 raise InvalidInputError(
-                    f"{url}: download failed after {_size(part):,} bytes: {error}; what has "
-                    "arrived is kept, and the same command resumes there"
+                    f"{url}: download failed after {_size(part):,} bytes: {error}; the part "
+                    "received is kept, and the same command resumes from there"
                 ) from error
             time.sleep(pause * 2 ** (failures - 1))
         except OSError as error:
@@ -105,7 +105,7 @@ def _receive(url, part, progress, timeout):
     with response:
         # A page instead of the file; whatever else is wrong, `check` finds.
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise InvalidInputError(f"{url}: the server sends text/html, which is no data set")
+            raise InvalidInputError(f"{url}: the server sends text/html, which is not a data set")
         if response.status == 206:
             start = have
         else:

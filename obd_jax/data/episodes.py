@@ -83,8 +83,8 @@ def read_ends(
         last = (invalid & kept) | (np.append(left_out[1:], False) & ~invalid)
         over.append(last if terminals is None else last & ~terminals)
         note(
-            f"{where}: {invalid.sum()} of {rows} rows are no transitions, as valids says, first "
-            f"row {np.argmax(invalid)}; {left_out.sum()} are left out, the others end trajectories"
+            f"{where}: {invalid.sum()} of {rows} rows are no transitions by valids, first row "
+            f"{np.argmax(invalid)}; {left_out.sum()} are left out, the others end trajectories"
         )
     timeouts = np.any(over, axis=0) if over else None
     if ends:
@@ -113,8 +113,8 @@ def say_unread(names: Sequence[str], where: str, note: Note) -> None:
     unread = [name for name in names if _LOOKS_LIKE_AN_END.search(name) and name not in FLAGS]
     if unread:
         note(
-            f"{where}: {', '.join(unread[:8])} may say where episodes end and are not read; read "
-            f"are {', '.join(FLAGS)}"
+            f"{where}: {', '.join(unread[:8])} may mark ends of episodes but are not read; flags "
+            f"that are read: {', '.join(FLAGS)}"
         )
 
 
@@ -143,7 +143,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
             note(
                 f"{where}: {late.sum()} of {terminals.sum()} terminals are at step "
                 f"{MAX_EPISODE_STEPS}, first in row {np.argmax(late)}, and no timeouts are "
-                "recorded: they are read as time limits, timeouts"
+                "recorded: they are read as timeouts"
             )
         _say_equal_lengths(terminals & ~late, where, note)
         cut = limit & ~late
@@ -152,7 +152,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
             note(
                 f"{where}: no timeouts are recorded: episodes are cut after every "
                 f"{MAX_EPISODE_STEPS} steps, {cut.sum()} times, first in row {np.argmax(cut)}; "
-                "give timeouts where they end otherwise"
+                "give timeouts if they end elsewhere"
             )
         if timeouts is not None and cut.any():
             lengths = np.diff(np.flatnonzero(terminals), prepend=-1, append=rows - 1)
@@ -176,8 +176,8 @@ def _say_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
     if longest.all() or (longest.sum() >= _MANY and lengths.max() >= _LONG):
         note(
             f"{where}: {longest.sum()} of {len(last)} episodes end by a terminal after "
-            f"{lengths.max()} steps, the longest there is, first in row {last[longest][0]}: if "
-            "that is a time limit, they belong in timeouts"
+            f"{lengths.max()} steps, the longest length, first in row {last[longest][0]}: if "
+            "that is a time limit, record them as timeouts"
         )
 
 

@@ -39,8 +39,8 @@ def hold_out(
     if len(starts) < _FEWEST:
         cut = rows - max(1, round(share * rows))
         note(
-            f"{data.provenance.name}: {len(starts)} episodes are too few to hold out some: the "
-            f"last {rows - cut:,} rows are held out, which those before resemble"
+            f"{data.provenance.name}: {len(starts)} episodes are too few to hold out whole ones: "
+            f"the last {rows - cut:,} rows are held out, which resemble the rows before"
         )
         late, none = starts[starts > cut] - cut, np.zeros(0)
         parts = (

@@ -166,7 +166,7 @@ def _only_d4rl(name: str, source: str, note: Callable[[str], None]) -> str:
     with contextlib.suppress(InvalidInputError):
         embedded_rows(plain)
         ways += f"; {plain} with {{source}}=embedded is recorded here, by policies of this package"
-    raise OptionError(f"{name} is D4RL's own file, and {file} is not there: {ways}")
+    raise OptionError(f"{name} is D4RL's own file, and {file} is missing: {ways}")
 
 
 def _choose(name: str, note: Callable[[str], None]) -> str:
@@ -179,7 +179,7 @@ def _choose(name: str, note: Callable[[str], None]) -> str:
         embedded_rows(name)
     except InvalidInputError as error:
         raise OptionError(
-            f"there is no {file}, which {{source}}=d4rl downloads, and {error}"
+            f"{file} is missing ({{source}}=d4rl downloads it), and {error}"
         ) from error
     note(f"data: embedded, by policies of this package (no {file}; source=d4rl downloads it)")
     return "embedded"

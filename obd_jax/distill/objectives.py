@@ -139,7 +139,9 @@ def early(targets: Targets, episode_steps: np.ndarray, steps: float) -> Targets:
         InvalidInputError: steps not positive.
     """
     if not steps > 0:
-        raise InvalidInputError(f"steps after which a state weighs half: {steps} is not positive")
+        raise InvalidInputError(
+            f"steps after which the weight of a state is halved must be positive, got {steps}"
+        )
     return _reweigh(targets, jnp.asarray(1.0 / (1.0 + episode_steps / steps), jnp.float32))
 
 
@@ -240,7 +242,7 @@ class ObjectiveSettings:
             raise OptionError(
                 f"{{objective}}={self.name} needs a near-expert policy: {{teacher}} takes "
                 "an algorithm that is trained on the data (rebrac, td3_bc, iql, cal_ql), a file or "
-                "a function; {objective}=dbc does without and clones the data's own actions"
+                "a function; {objective}=dbc needs none and clones the data's own actions"
             )
         if teacher is None and self.state_noise > 0:
             raise OptionError("{state_noise} needs a teacher's actions, and there is no {teacher}")

@@ -75,7 +75,9 @@ def pool_distiller(
         InvalidInputError: no members.
     """
     if not members:
-        raise InvalidInputError("a pool needs at least one member; without, take `distiller`")
+        raise InvalidInputError(
+            "a pool needs at least one member; without members, use `distiller`"
+        )
 
     def kinds_for(synthetic: SyntheticData) -> list[Kind]:
         return [kind_of(member, synthetic) for member in members]

@@ -95,7 +95,9 @@ def train_population(
         )
     mesh = device_mesh(jax.local_devices()[:1]) if mesh is None else mesh
     if members % mesh.size:
-        raise InvalidInputError(f"{members} sets cannot be shared equally by {mesh.size} devices")
+        raise InvalidInputError(
+            f"{members} sets cannot be sharded equally over {mesh.size} devices"
+        )
     if one_by_one is None:
         one_by_one = mesh.devices.flat[0].platform == "cpu"
 

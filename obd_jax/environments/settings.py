@@ -58,7 +58,7 @@ class EnvironmentSettings:
         try:
             found = json.loads(self.kwargs or "{}")
         except ValueError as error:
-            raise OptionError(f"{{env_kwargs}} {self.kwargs} is no JSON: {error}") from error
+            raise OptionError(f"{{env_kwargs}} {self.kwargs} is not JSON: {error}") from error
         if not isinstance(found, dict):
             raise OptionError(f"{{env_kwargs}} takes a JSON object, got {self.kwargs}")
         return found

@@ -40,7 +40,7 @@ def by_density(
         InvalidInputError: fewer states than parts.
     """
     if len(errors) < parts:
-        raise InvalidInputError(f"{len(errors)} states cannot be shared out to {parts} parts")
+        raise InvalidInputError(f"{len(errors)} states cannot be split into {parts} parts")
     ordered = np.asarray(errors)[np.argsort(log_density, kind="stable")]
     return np.array([part.mean() for part in np.array_split(ordered, parts)])
 

@@ -175,11 +175,13 @@ def _mesh(members: int, reporter: Reporter) -> Any:
     if jax.process_count() == 1:
         used = devices_for(members, len(devices))
         if used < len(devices):
-            reporter.note(f"{used} of {len(devices)} devices share the {members} sets equally")
+            reporter.note(f"the {members} sets are sharded over {used} of {len(devices)} devices")
         devices = devices[:used]
     mesh = distill.device_mesh(devices)
     if members % mesh.size:
-        raise InvalidInputError(f"{members} sets cannot be shared equally by {mesh.size} devices")
+        raise InvalidInputError(
+            f"{members} sets cannot be sharded equally over {mesh.size} devices"
+        )
     return mesh
 
 

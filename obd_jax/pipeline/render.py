@@ -55,7 +55,7 @@ def render(settings: RenderSettings, reporter: Reporter = CONSOLE) -> dict[str, 
         raise OptionError("{path}, the distilled set, and {out}, a folder, are required")
     out = pathlib.Path(settings.out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OptionError(f"{{out}} {out} is no new or empty folder")
+        raise OptionError(f"{{out}} {out} is not a new or empty folder")
     distilled = artefacts.load(settings.path)
     card = distilled.card
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
@@ -110,7 +110,7 @@ def teacher_of_card(card: dict[str, Any], reporter: Reporter) -> Teacher | None:
         read = teachers.load_file(name, stats, stats_key)
         found = read if isinstance(read, Teacher) else None
     if found is None or found.provenance.sha256 != recorded.get("sha256"):
-        reporter.note(f"without the teacher: {name} is not here, or has changed")
+        reporter.note(f"the teacher is not shown: {name} is missing or has changed")
         return None
     return found
 

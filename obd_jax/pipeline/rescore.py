@@ -183,4 +183,4 @@ def _refuse_unusable(out: pathlib.Path) -> None:
         raise OptionError(f"{{out}} {out} exists already; give a new file")
     folder = out.absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise OptionError(f"{{out}} {out} cannot be written: {folder} is no writable folder")
+        raise OptionError(f"{{out}} {out} cannot be written: {folder} is not a writable folder")

@@ -174,7 +174,7 @@ def _kept(
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = default_cache() / "scores" / f"{name}-{digest}.json"
     if path.exists():
-        reporter.note(f"{name}: scored before, {path}")
+        reporter.note(f"{name}: score read from {path}")
 
     def read(path: pathlib.Path) -> dict[str, Any] | None:
         try:
@@ -340,11 +340,11 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         row = results["returns"]["synthetic"]
         point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)
         lines.append(
-            f"curve: its last point {curve['last']:.1f} is of {point}; the score "
-            f"{row['mean']:.1f} of {score}, other ones"
+            f"curve: its last point {curve['last']:.1f} is over {point}; the score "
+            f"{row['mean']:.1f} is over {score}, which are others"
         )
     if "networks" in results["returns"]:
-        lines.append("networks: of three layers, 1,000 training steps on the same set")
+        lines.append("networks: three layers, 1,000 training steps on the same set")
     lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",

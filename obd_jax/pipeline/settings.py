@@ -40,8 +40,8 @@ class Distillation:
     precision: str = option(
         "highest",
         f"Precision of networks' matrix products: one of {', '.join(PRECISIONS)}. Below "
-        "highest, GPUs and TPUs compute float32 products faster but less exactly. Kernel students always use "
-        "highest.",
+        "highest, GPUs and TPUs compute float32 products faster but less exactly. Kernel students "
+        "always use highest.",
     )
 
     def __post_init__(self) -> None:

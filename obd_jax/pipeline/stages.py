@@ -73,7 +73,7 @@ class MLPStudents:
         window = getattr(self.meta_gradient, "window", 0)
         if window > shortest:
             raise OptionError(
-                f"{{window}} must be at most the least of {{inner_steps}} and {{also_steps}}, "
+                f"{{window}} must be at most the smallest of {{inner_steps}} and {{also_steps}}, "
                 f"{shortest}, got {window}"
             )
         for name in ("also_depths", "also_steps"):
@@ -87,7 +87,7 @@ class MLPStudents:
         widths, steps = self.narrow_widths, self.narrow_steps
         if len(widths) != len(steps) or min((*widths, *steps), default=1) < 1:
             raise OptionError(
-                "{narrow_widths} and {narrow_steps} must be as many positive numbers each, got "
+                "{narrow_widths} and {narrow_steps} must be equally many positive numbers, got "
                 f"{widths} and {steps}"
             )
         if widths and max(widths) >= max(recipe.hidden_sizes):

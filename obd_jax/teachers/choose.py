@@ -128,7 +128,7 @@ def _of_package(given: str | None, data: OfflineData, environment: str | None) -
     """
     if data.provenance.source != "embedded":
         if given is None:
-            raise OptionError(f"{data.provenance.name} has no teacher of the package's")
+            raise OptionError(f"the package has no teacher for {data.provenance.name}")
         if given == BUNDLED:
             raise OptionError(f"{{teacher}}={BUNDLED} is for embedded data")
     name = data.provenance.name.split(",")[0]
@@ -169,7 +169,7 @@ def teacher_of(
         teacher = from_function(given, data, None, action_bounds)
     else:
         raise InvalidInputError(
-            "a teacher is a record, a file, a function of observations, or one of "
+            "a teacher is a Teacher, a file, a function of observations, or one of "
             f"{', '.join(TEACHERS)}; got {type(given).__name__}"
         )
     check_teacher(teacher, data, action_bounds)

@@ -141,7 +141,7 @@ def test_data_teacher_and_environment_of_two_tasks_of_equal_sizes_are_refused():
 @pytest.mark.parametrize(
     ("recorded", "said"),
     {
-        "unknown": (None, ["does not name its task; taken as HalfCheetah-v4"]),
+        "unknown": (None, ["does not name its task; assumed to be HalfCheetah-v4"]),
         "another version": ("HalfCheetah-v2", ["in HalfCheetah-v2, scored in HalfCheetah-v4"]),
         "the same": ("HalfCheetah-v4", []),
     }.values(),
@@ -170,7 +170,7 @@ def test_own_data_need_no_teacher_where_their_own_actions_are_cloned():
     assert make_objective(settings, prepared, Clock()).name == "dbc"
     for objective in (None, "pbc", "av_pbc"):
         needs = from_options(Distillation, {"objective": objective, "pairs": 8})
-        with pytest.raises(InvalidInputError, match=r"near-expert .* objective=dbc does without"):
+        with pytest.raises(InvalidInputError, match=r"near-expert .* objective=dbc needs none"):
             prepare(jax.random.key(0), bare, needs, SILENT)
 
 
