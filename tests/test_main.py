@@ -84,6 +84,7 @@ def test_help_of_a_run_lists_all_flags_by_component():
         "outer optimisation",
         "distillation",
         "scores",
+        "offline evaluation",
     ]
     assert found["this command"] == ["config", "config_file"]
     assert {"ridge", "inner_steps", "narrow_widths"} < {*found["student"]}

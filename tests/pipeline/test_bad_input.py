@@ -247,7 +247,7 @@ OPTIONS = {
     ),
     "width without steps": (
         {"student": "mlp", "narrow_widths": (8,)},
-        ["--narrow_widths", "--narrow_steps", "as many", "(8,)", "()"],
+        ["--narrow_widths", "--narrow_steps", "equally many", "(8,)", "()"],
     ),
     "width of zero": (
         {"student": "mlp", "narrow_widths": (0,), "narrow_steps": (5,)},
