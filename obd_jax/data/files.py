@@ -28,8 +28,8 @@ def load_file(
 
     The rules are those of `from_arrays`, so that the same arrays are the same data from HDF5, npz
     and memory: `next_observations` are used where the file has as many as observations. D4RL's own
-    reader ignores them; so does `data.load` for D4RL's own files. Where a layout says which rows
-    form an episode, its last row is an end: a timeout unless a flag calls it a terminal.
+    reader ignores them; so does `data.load` for D4RL's own files. If a layout marks which rows
+    form an episode, its last row is an end: a timeout unless a flag marks it as a terminal.
 
     Args:
         path: file or folder; actions within the bounds; any real number type.
@@ -37,8 +37,8 @@ def load_file(
             `observations:x,y,v_*; actions:u; rewards:r; terminals:done`.
         action_bounds: of the actions in the file, which are then rescaled to [-1, 1]; None:
             [-1, 1].
-        note: gets a line on how an unusual layout was read and what looks wrong; by default
-            that is a warning of Python's.
+        note: called with a line on how an unusual layout was read and on each suspicious finding;
+            by default a Python warning.
 
     Returns:
         The transitions, float32; `provenance.sha256` is the hash of the file's bytes, or of the

@@ -105,15 +105,15 @@ def load(
         seed: of embedded data.
         action_bounds: of the recorded actions, which are rescaled from them to [-1, 1]; None:
             those of the environment that the data name, else [-1, 1].
-        note: gets a line on where the data come from, why something takes time, and what looks
-            wrong in a file; None: only what looks wrong is said, as a warning of Python's.
-        progress: label -> function of (done, in all), for recording and downloading.
+        note: called with lines on where the data come from, why something takes time, and what is
+            suspicious in a file; None: only the last, as Python warnings.
+        progress: label -> function of (done, total), for recording and downloading.
 
     Returns:
-        The transitions; `provenance` says which of all this they are.
+        The transitions; `provenance` records which data they are.
 
     Raises:
-        InvalidInputError: an unknown name or source, data that cannot be had, or cannot be used.
+        InvalidInputError: an unknown name or source, or data that are not available or unusable.
     """
     if source not in SOURCES:
         raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")

@@ -13,7 +13,7 @@ AXIS = "devices"
 
 
 def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The devices given in one row; None: all there are, those of other processes too."""
+    """A one-dimensional mesh of the devices; None: all devices, those of other processes too."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 

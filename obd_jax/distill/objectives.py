@@ -122,15 +122,15 @@ def sdw(targets: Targets, density_weights: Array) -> Targets:
 
 
 def early(targets: Targets, episode_steps: np.ndarray, steps: float) -> Targets:
-    """The start of episodes weighs more: 1 / (1 + t / steps) at step t, in any objective.
+    """Give the start of episodes more weight: 1 / (1 + t / steps) at step t, in any objective.
 
-    Every episode of a policy begins there, and one that falls has no later ones; in data of long
-    episodes these states are few, and each a rare one.
+    Every episode begins in these states, and one that falls early has no others. In data of long
+    episodes they are few and rare.
 
     Args:
         targets: an objective on M states.
         episode_steps: [M] step t of every state in its episode.
-        steps: after which a state weighs half.
+        steps: the weight of a state after this many steps is half of the first one's.
 
     Returns:
         The objective with both weights multiplied, and its mean weight unchanged.
@@ -154,10 +154,10 @@ def _reweigh(targets: Targets, factors: Array) -> Targets:
 def with_state_noise(
     key: Key, targets: Targets, normalizer: Normalizer, teacher: Teacher, scale: float
 ) -> Targets:
-    """A teacher's objective on its states and once more around them.
+    """A teacher's objective on its states and on noisy copies of them.
 
-    Students leave the data's states by their own errors; what the teacher does there is known
-    without any environment.
+    By their errors, students leave the states of the data. The teacher labels the copies without
+    any environment.
 
     Args:
         key: of the noise.

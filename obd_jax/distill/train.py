@@ -77,7 +77,7 @@ def train(
             end, so a run that the budget stops is annealed too.
         state: where to resume, as the callback was given it; None: from `synthetic`. Without a
             budget the remaining steps are those of a run that was never stopped, bit for bit.
-        seconds: that `state` has cost, of the record it came with.
+        seconds: time that `state` has taken, from the record that came with it.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
         callback: called with the state and {"step", "progress", "seconds", "loss",
