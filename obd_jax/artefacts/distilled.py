@@ -83,8 +83,8 @@ def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
 
     The archive holds observations [N, D] (raw units), normalized_observations [N, D],
     actions [N, A] in [-1, 1], observation_mean [D], observation_scale [D] and the card as JSON
-    text. Observations minus the mean are divided by the scale: the standard deviation plus 1e-3 if a
-    column varies (`data.normalizer`). Older readers find it as observation_std, its former name.
+    text. Observations minus the mean are divided by the scale: the standard deviation plus 1e-3 if
+    a column varies (`data.normalizer`). Older readers find it as observation_std, its former name.
     """
     folder = pathlib.Path(folder)
     synthetic, normalizer = distilled.synthetic, distilled.normalizer

@@ -21,7 +21,7 @@ class RolloutSettings:
 
     students: K, trained for a score.
     episodes: E, of each student.
-    backend:  what rolls policies out.
+    backend:  simulator of the rollouts.
     """
 
     students: int = option(10, "Students that are trained for a score.")
@@ -41,7 +41,7 @@ class RolloutSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSettings(RolloutSettings):
-    """The same, and scores along distillation.
+    """The same, and scores during distillation.
 
     curve_points: how many; 0: none.
     """

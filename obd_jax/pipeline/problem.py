@@ -28,10 +28,10 @@ class Problem:
     data:        transitions in raw units, actions in [-1, 1].
     teacher:     a `Teacher`; a file; a function of raw observations [B, D] that returns actions
                  [B, A] in the environment's units; the name of an algorithm of
-                 `teachers.ALGORITHMS`, which is trained on the data when it is needed; "none":
-                 the data's own actions are cloned (DBC); None: the package's for embedded data
-                 and the toy, and none for other data.
-    environment: where policies are scored, a record or a name; None: nowhere.
+                 `teachers.ALGORITHMS`, which is trained on the data when the teacher is needed;
+                 "none": clone the data's own actions (DBC); None: the package's teacher for
+                 embedded data and the toy, no teacher for other data.
+    environment: where policies are scored, an `EnvironmentSpec` or a name; None: nowhere.
     held_out:    episodes that are not in the data, to judge policies by without an environment
                  (`data.hold_out`); None: there are none.
 
@@ -91,7 +91,7 @@ def _refuse_other_task(environment: EnvironmentSpec, own: Provenance, what: str)
 
 
 def _refuse_unscaled(environment: EnvironmentSpec, offline: OfflineData) -> None:
-    """Refuse data of which nothing tells whether their actions are in the environment's units."""
+    """Refuse data whose actions may be in the environment's units or in [-1, 1]."""
     bounds, name = environment.action_bounds, offline.provenance.name
     if bounds is not None and offline.action_bounds is None:
         raise InvalidInputError(
@@ -102,7 +102,7 @@ def _refuse_unscaled(environment: EnvironmentSpec, offline: OfflineData) -> None
 
 
 def _say_unknown_task(problem: Problem, reporter: Reporter) -> None:
-    """Say where nothing tells whether data, teacher and environment are of one task."""
+    """Report if it is unknown whether data, teacher and environment are of one task."""
     environment, recorded = problem.environment, problem.data.provenance
     if environment is None or recorded.source == toy.SOURCE:
         return

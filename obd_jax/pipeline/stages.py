@@ -31,16 +31,16 @@ from obd_jax.types import Student
 
 @dataclasses.dataclass(frozen=True)
 class MLPStudents:
-    """Networks that a set is distilled for: the recipe, others beside it, narrow ones before it.
+    """Networks that a set is distilled for: the recipe, further ones, and narrow ones first.
 
     recipe:        of the student that the set is for.
     meta_gradient: through its training.
-    also_depths:   other numbers of hidden layers that the set serves too.
-    also_steps:    other numbers of training steps that the set serves too.
+    also_depths:   numbers of hidden layers of further students to distil for.
+    also_steps:    numbers of training steps of further students to distil for.
     lazy_weight:   weight of the student's linear approximation in the objective; 0: without.
-    narrow_widths: of networks that stand in for the student first.
+    narrow_widths: widths of networks to distil for first, in place of the student.
     narrow_steps:  outer steps for each width.
-    narrow_spread: what their variance over initialisations counts.
+    narrow_spread: weight of their variance over initialisations.
     """
 
     recipe: MLPRecipe = part(MLPRecipe)

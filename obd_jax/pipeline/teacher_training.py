@@ -88,7 +88,7 @@ def train_in(
         environment: where the teacher is scored; None: nowhere.
         offline: the data.
         reporter: for progress.
-        origin: options that the data were loaded with, recorded beside the settings.
+        origin: options that the data were loaded with, recorded with the settings.
 
     Raises:
         InvalidInputError: data that cannot be used, or a folder of another training.

@@ -17,9 +17,9 @@ from obd_jax.types import InvalidInputError
 class Restored(NamedTuple):
     """A checkpoint that was read.
 
-    step:  that it was saved with.
+    step:  step that it was saved at.
     state: the pytree of arrays and keys.
-    notes: what was saved beside it.
+    notes: JSON object that was saved with it.
     """
 
     step: int
@@ -30,9 +30,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The newest checkpoints in a folder, written by Orbax in the background.
 
-    A checkpoint appears whole or not at all. One that cannot be written is reported and costs
-    nothing else: the caller continues, and those before it stay. A context that waits, at its end,
-    for what is being written.
+    Checkpoints are written atomically. If one cannot be written, this is reported; the caller
+    continues, and earlier checkpoints are kept. This is a context manager; on exit it waits for
+    pending writes.
     """
 
     def __init__(self, folder: pathlib.Path, note: Callable[[str], None], keep: int = 3):

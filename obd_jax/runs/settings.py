@@ -17,7 +17,7 @@ class RunOptions:
     out:                folder, new or empty; None: named after the time.
     seed:               of everything random.
     checkpoint_minutes: between two checkpoints.
-    writers:            services that are shown the metrics, separated by commas.
+    writers:            services that also get the metrics, separated by commas.
     """
 
     out: str | None = option(None, "Run folder, new or empty. Absent: runs/TIME.")

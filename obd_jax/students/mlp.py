@@ -72,8 +72,8 @@ def mlp(
         steps: T, of training.
         optimizer: of the student (the inner optimiser).
         cloning_error: (outputs before tanh [N, A], actions [N, A]) -> loss [].
-        centred: the output is the network's less what it was at initialisation (Chizat et al.
-            2019), so that all students start from zero and differ less; else the network's.
+        centred: whether the output is the network's minus its output at initialisation (Chizat et
+            al. 2019), so that all students start from zero and differ less.
         residual: whether layers as wide as the one before add to it.
         trainer: how the meta-gradient goes through training, one of `students.training`; None:
             `reverse()`.
@@ -129,7 +129,7 @@ class MLPRecipe:
     learning_rate: of the optimiser.
     momentum:      of the optimiser.
     cloning:       name of the loss, one of `CLONING_ERRORS`.
-    centred:       whether the output is the network's less what it was at initialisation.
+    centred:       whether the output is the network's minus its output at initialisation.
     residual:      whether layers as wide as the one before add to it.
     """
 
