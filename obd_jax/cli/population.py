@@ -3,10 +3,10 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
     obd-jax population --dataset=walker2d-medium-expert --seeds=0,1,2,3 \
         --temperatures=0,0.05 --out=runs/population
 
-A CPU is split into devices, one for each of its cores as far as they share the sets equally, unless
-$JAX_NUM_CPU_DEVICES says how many. With --distributed, all processes of a job run this same
-command; see `docs/jobs.md`. All flags of a run hold for every member, but for those that the lists
-replace.
+A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
+sets another number. With --distributed, all processes of a job run this same command; see
+`docs/jobs.md`. All flags of a run apply to every set, except --seed and --temperature, which the
+lists replace.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_run_flags()
     define_flags(MemberSettings)
     flags.DEFINE_bool("distributed", False, "This is one of several processes of a job.")

@@ -47,6 +47,6 @@ def main() -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_flags(Command)
     run_main(main, about=about or __doc__)

@@ -27,7 +27,7 @@ def download(
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> None:
-    """Fetch a file, going on where a broken connection, or an earlier call, left off.
+    """Fetch a file, resuming where a broken connection or an earlier call stopped.
 
     What has arrived is kept beside the file, in `.<name>.part`, and is resumed only if the server
     says that the file is still the same. Its length is verified where the server says it, and its

@@ -69,7 +69,7 @@ def read_ends(
         given[MASKS] = ~given[MASKS]
     terminals = given[names[0]] if names else None
     for name in names[1:]:
-        _say_difference(names[0], name, given, where, note)
+        _report_difference(names[0], name, given, where, note)
         ends.append(given[name])
     over = [given[name] for name in TIMEOUTS if name in given]
     kept = None
@@ -96,7 +96,7 @@ def read_ends(
     return Ends(np.zeros(rows, bool) if terminals is None else terminals, timeouts, kept)
 
 
-def _say_difference(
+def _report_difference(
     used: str, other: str, given: dict[str, np.ndarray], where: str, note: Note
 ) -> None:
     """Say which of two kinds of terminals counts, where they differ."""
@@ -108,7 +108,7 @@ def _say_difference(
         )
 
 
-def say_unread(names: Sequence[str], where: str, note: Note) -> None:
+def report_unread(names: Sequence[str], where: str, note: Note) -> None:
     """Say which arrays of a file sound like ends of episodes and are not read."""
     unread = [name for name in names if _LOOKS_LIKE_AN_END.search(name) and name not in FLAGS]
     if unread:
@@ -145,7 +145,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
                 f"{MAX_EPISODE_STEPS}, first in row {np.argmax(late)}, and no timeouts are "
                 "recorded: they are read as timeouts"
             )
-        _say_equal_lengths(terminals & ~late, where, note)
+        _report_equal_lengths(terminals & ~late, where, note)
         cut = limit & ~late
         cut[-1] = False  # Nothing follows there.
         if timeouts is None and rewarded and cut.any():
@@ -166,7 +166,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
     return Ends(terminals, timeouts)
 
 
-def _say_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
+def _report_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
     """Say that terminals look like time limits: many at the same and longest step."""
     last = np.flatnonzero(terminals)
     lengths = np.diff(last, prepend=-1)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from obd_jax.data.arrays import recorded_data
 from obd_jax.data.bounds import in_bounds
 from obd_jax.data.cache import sha256
-from obd_jax.data.episodes import say_unread
+from obd_jax.data.episodes import report_unread
 from obd_jax.data.layouts import SUFFIXES, read_recording
 from obd_jax.data.recording import Recording, closed
 from obd_jax.reporting import warn
@@ -52,7 +52,7 @@ def load_file(
     recording = read_recording(path, columns)
     for remark in recording.remarks:
         note(f"{path}: {remark}")
-    say_unread(recording.others, str(path), note)
+    report_unread(recording.others, str(path), note)
     fields = closed(recording.fields) if recording.by_episode else recording.fields
     recorded = recorded_data(fields, provenance_of(path, recording), note)
     return in_bounds(recorded, action_bounds, note)

@@ -105,7 +105,7 @@ def pool_distiller(
         before = DistillerState(*state[:-1])._replace(key=key)
         after, metrics = step_with(taking_part).update(before, batch, step_scale)
         pool = [
-            kind.go_on(key, own, turn, after.synthetic, metrics["finite"])
+            kind.after_step(key, own, turn, after.synthetic, metrics["finite"])
             for kind, key, own, turn in zip(kinds, keys, state.networks, turns, strict=True)
         ]
         return PoolState(*after, tuple(pool)), metrics

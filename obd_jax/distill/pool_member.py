@@ -165,12 +165,12 @@ class Kind(NamedTuple):
 
         return jax.lax.scan(step, network, jax.random.split(key, steps))[0]
 
-    def go_on(
+    def after_step(
         self, key: Key, pool: Networks, turn: Array, synthetic: SyntheticData, finite: Array
     ) -> Networks:
         """The pool after the outer step in which the network of index `turn` took part.
 
-        That one has been trained on the set, or starts anew if it is old or the step not finite.
+        This network is trained on the set, or replaced if it is old or the step was not finite.
         """
         steps = self.member.steps_per_update
         train_key, start_key = jax.random.split(key)

@@ -122,7 +122,7 @@ def train(
     ):
         """At most `count` steps, fewer when one is not finite; metrics [steps_per_call]."""
 
-        def go_on(carry):
+        def unfinished(carry):
             done, _, _, metrics = carry
             return (done < count) & metrics["finite"].all()
 
@@ -142,7 +142,9 @@ def train(
             "gradient_norm": jnp.zeros(steps_per_call),
             "finite": jnp.ones(steps_per_call, bool),
         }
-        return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, good, metrics))
+        return jax.lax.while_loop(
+            unfinished, step, (jnp.zeros((), jnp.int32), state, good, metrics)
+        )
 
     zeros = np.zeros(steps_per_call, np.float32)
     compiled = jax.jit(block).lower(batch_key, state, good, targets, zeros, 1).compile()

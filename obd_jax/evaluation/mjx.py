@@ -165,7 +165,7 @@ def programs(policy: Policy, name: str, simulator: str, students: int, episodes:
         )
 
     def advance(params, members, block):
-        def go_on(carry):
+        def unfinished(carry):
             step_number, members = carry
             return (step_number < block) & members.running.any()
 
@@ -175,7 +175,7 @@ def programs(policy: Policy, name: str, simulator: str, students: int, episodes:
 
         zero = jnp.zeros(members.running.shape)
         fresh = members._replace(total=zero, steps=zero.astype(jnp.int32))
-        return jax.lax.while_loop(go_on, step_all, (0, fresh))[1]
+        return jax.lax.while_loop(unfinished, step_all, (0, fresh))[1]
 
     return jax.jit(start), jax.jit(advance, donate_argnums=1)
 

@@ -101,7 +101,7 @@ def _refuse_unscaled(environment: EnvironmentSpec, offline: OfflineData) -> None
         )
 
 
-def _say_unknown_task(problem: Problem, reporter: Reporter) -> None:
+def _report_unknown_task(problem: Problem, reporter: Reporter) -> None:
     """Report if it is unknown whether data, teacher and environment are of one task."""
     environment, recorded = problem.environment, problem.data.provenance
     if environment is None or recorded.source == toy.SOURCE:
@@ -240,7 +240,7 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
     if environment is not None:
         environment = environments.simulated_by(environment, settings.scores.backend)
     problem = Problem(offline, teacher, environment, held_out)
-    _say_unknown_task(problem, reporter)
+    _report_unknown_task(problem, reporter)
     given = problem.teacher if isinstance(problem.teacher, Teacher) else None
     if held_out is not None and given is not None and given.provenance.source != "closed form":
         reporter.note(

@@ -109,7 +109,7 @@ def score_references(
     }
     chosen = random_real(pairs, prepared)
     task = prepared.environment
-    kept = _kept if task.functional is not None or task.name in environments.KNOWN else _scored
+    kept = _cached if task.functional is not None or task.name in environments.KNOWN else _scored
     of_random = kept(
         "random_real",
         {
@@ -154,13 +154,13 @@ Returns = Callable[[], np.ndarray | None]
 def _scored(
     name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
 ) -> dict[str, Any] | None:
-    """The summary of returns, scored now; arguments as for `_kept`."""
+    """The summary of returns, scored now; arguments as for `_cached`."""
     del name, identity, reporter
     found = returns()
     return None if found is None else evaluation.summarize(found)
 
 
-def _kept(
+def _cached(
     name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
 ) -> dict[str, Any] | None:
     """The summary of returns, from the cache if they were scored before.

@@ -106,7 +106,7 @@ class PoolStudents:
     depths:        hidden layers; each is a kind of networks.
     width:         of every layer.
     optimizer:     of the networks' training, with its learning rate.
-    max_age:       training steps before a network starts anew.
+    max_age:       training steps after which a network is replaced by a new one.
     turn_steps:    training steps of a network after each outer step that it took part in.
     count:         networks of a kind, of different ages.
     ridge:         of the regression on the networks' features.
