@@ -86,7 +86,7 @@ def run(config: Config) -> None:
     figure = Figure(figsize=(7, 7), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True)
-    print("| run | steps | seconds | loss | return | reaches the first's loss after | times less |")
+    print("| run | steps | seconds | loss | return | reaches the first's loss after | speed-up |")
     print("|---|---|---|---|---|---|---|")
     for each in found:
         seconds, losses = smoothed([row for row in each["rows"] if "loss" in row])

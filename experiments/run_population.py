@@ -3,10 +3,10 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
     python experiments/run_population.py --dataset=walker2d-medium-expert --seeds=0,1,2,3 \
         --temperatures=0,0.05 --out=runs/population
 
-A CPU is split into devices, one for each of its cores as far as they share the sets equally, unless
-$JAX_NUM_CPU_DEVICES says how many. With --distributed, all processes of a job run this same
-command; see `docs/jobs.md`. All flags of `run_sdw.py` hold for every member, but for those that the
-lists replace.
+A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
+sets another number. With --distributed, all processes of a job run this same command; see
+`docs/jobs.md`. All flags of `run_sdw.py` apply to every set, except --seed and --temperature, which
+the lists replace.
 """
 
 from obd_jax.cli.population import start

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One machine with GPUs: every data set, its sets shared out equally over the GPUs, until all are done.
+# One machine with GPUs: every data set, its sets sharded equally over the GPUs, until all are done.
 #
 #   OUT=/data/runs SEEDS=0,1,2,3 jobs/gpu_box.sh
 set -uo pipefail

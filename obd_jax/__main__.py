@@ -10,7 +10,7 @@ COMMANDS = {
     "evaluate": "score a distilled set again, with any student",
     "export": "write a distilled set, or its student, for another library",
     "teacher": "train a near-expert on offline data",
-    "render": "show a distilled set's student beside the teacher",
+    "render": "show a distilled set's student next to the teacher",
 }
 
 

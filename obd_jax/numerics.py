@@ -44,8 +44,8 @@ def arccos(cosine: Array) -> Array:
 def presquash(actions: Array) -> Array:
     """What tanh turns into these actions; those beyond 0.999 are treated as 0.999.
 
-    Their derivative too is that at 0.999, towards the inside. By their own, which is zero, a
-    synthetic action out there would never move again.
+    Their derivative is also the one at 0.999. Their own derivative is zero, so a synthetic action
+    beyond 0.999 would never move again.
     """
     return jnp.arctanh(jnp.clip(actions, -SATURATION, SATURATION))
 

@@ -1,4 +1,4 @@
-"""What a driver says while it works: notes, progress, and seconds by phase.
+"""Reports of a running driver: notes, progress, and seconds by phase.
 
 Drivers take a `Reporter`; nothing below them prints or logs.
 """
@@ -35,12 +35,12 @@ def note(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """One line as a warning of Python's, for what is suspicious where nobody takes notes."""
+    """One line as a Python warning, for suspicious findings without a reporter."""
     warnings.warn(message, stacklevel=3)
 
 
 class Progress:
-    """Progress lines on stderr, at most one every few seconds, with the time still to go."""
+    """Progress lines on stderr, at most one every few seconds, with the remaining time."""
 
     def __init__(self, label: str, interval: float = 5.0):
         self._label, self._interval = label, interval

@@ -1,8 +1,8 @@
 """Settings: frozen records of options that check themselves, nested into a tree.
 
 A component keeps its options in a record beside it. A run's settings are a record of such records.
-Option names are unique in a tree, so a tree is also a flat mapping: `to_options` and `from_options`
-translate, and command lines and JSON files use the flat form.
+Option names are unique in a tree, so a tree is equivalent to a flat mapping: `to_options` and
+`from_options` translate. Command lines and JSON files use the flat form.
 """
 
 import dataclasses
@@ -156,7 +156,7 @@ def defaults_of(kind: type) -> dict[str, Any]:
 
 
 def to_options(settings: Any) -> dict[str, Any]:
-    """Settings as a flat mapping: option -> value, in plain values but for tuples."""
+    """Settings as a flat mapping: option -> value, plain values or tuples."""
     found: dict[str, Any] = {}
     for entry in dataclasses.fields(settings):
         value, about = getattr(settings, entry.name), entry.metadata

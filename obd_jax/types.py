@@ -81,7 +81,8 @@ class ActionBounds:
             and np.less(low, high).all()
         ):
             raise InvalidInputError(
-                "bounds of actions are as many finite numbers each, low ones below high ones; got "
+                "bounds of actions must be equally many finite numbers, each low one below the "
+                "high one; got "
                 f"{low} and {high}"
             )
 

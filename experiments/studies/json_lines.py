@@ -1,4 +1,4 @@
-"""Results in a file of JSON lines, where each is made once."""
+"""Results cached in a file of JSON lines."""
 
 import json
 import pathlib
@@ -13,13 +13,13 @@ def plain(options: Json) -> Json:
     return json.loads(json.dumps(options))
 
 
-def once(
+def compute_once(
     path: pathlib.Path,
     cell: Json,
     make: Callable[[], Json],
     defaults: Json | None = None,
 ) -> Json:
-    """The result of a cell from a file of JSON lines, where it is appended if it is new.
+    """The result of a cell, read from a file of JSON lines or else computed and appended.
 
     Args:
         path: of the file.

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from base_settings import base_settings
-from json_lines import once
+from json_lines import compute_once
 from trials import changed_from_defaults, objective_of, trial_return
 
 from obd_jax import distill, environments
@@ -193,7 +193,7 @@ def run(base: RunSettings, settings: LeverSettings) -> dict[str, dict[str, list[
                     "seed": seed,
                     "base": changed_from_defaults(base),
                 }
-                result = once(pathlib.Path(settings.trials), cell, make)
+                result = compute_once(pathlib.Path(settings.trials), cell, make)
                 for suffix, values in result.items():
                     by_set = found.setdefault(name + suffix, {})
                     by_set.setdefault(dataset, []).append(values)

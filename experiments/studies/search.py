@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 from base_settings import base_settings
-from json_lines import once, plain
+from json_lines import compute_once, plain
 from trials import changed_from_defaults, objective_of, teacher_return, trial_return
 
 from obd_jax import distill, environments
@@ -172,7 +172,7 @@ def run(base: RunSettings, search: SearchSettings) -> list[dict[str, Any]]:
             "teacher": task.teacher,
             "base": changed_from_defaults(base),
         }
-        found = once(
+        found = compute_once(
             pathlib.Path(search.trials),
             cell,
             lambda: task.trial({**candidate, "seed": seed}, budget),

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from json_lines import Json, once, plain
+from json_lines import Json, compute_once, plain
 from shared_sets import PAPER, options_on
 
 from obd_jax import artefacts, runs
@@ -98,7 +98,7 @@ def cached(settings: RunSettings, set_name: str, path: pathlib.Path) -> Json:
         return run_cell(settings, folder)
 
     with locked(folder, CONSOLE.note):
-        result = once(path, cell, make, defaults=plain(defaults_of(RunSettings)))
+        result = compute_once(path, cell, make, defaults=plain(defaults_of(RunSettings)))
         shutil.rmtree(folder, ignore_errors=True)
     return result
 

@@ -70,8 +70,9 @@ def generalization(found: list[Record]) -> list[str]:
     lines = [
         "## Other students",
         "",
-        "Sets of `run_table.py` serve students that they were not made for; mean return, and the "
-        "worst and best student. Made by `experiments/studies/generalize.py`.",
+        "Students other than those that the sets of `run_table.py` were made for: mean return, "
+        "and the worst and the best student in brackets. Made by "
+        "`experiments/studies/generalize.py`.",
         "",
     ]
     scores = {
@@ -125,8 +126,8 @@ def grid(found: Weighted) -> list[str]:
     return [
         "## Density weights",
         "",
-        "Kernel student, return by density model and temperature; mean over seeds, and each "
-        "seed's. Made by `experiments/paper/run_table.py --rows=pbc_maf_0.1,...`.",
+        "Returns of the kernel student by density model and temperature: the mean over seeds, and "
+        "each seed in brackets. Made by `experiments/paper/run_table.py --rows=pbc_maf_0.1,...`.",
         "",
         *table(["objective, data set", "density", "none", *temperatures], rows),
     ]
@@ -162,11 +163,12 @@ def parts(found: list[Record]) -> list[str]:
     lines = [
         "## Diverse states or good ones?",
         "",
-        f"PBC on a part of the data, kernel student. `random`, `quality` and `diversity` are "
-        f"{SHARE:.0%} of the states each: at random, of the episodes with the highest returns, of "
-        f"the lowest density (without the lowest hundredth). Means over seeds; returns of "
-        f"{EPISODES} episodes. The teacher's states are of its own episodes; those around them "
-        f"are moved by Gaussian noise of {SURROUNDING} deviations. Made by "
+        f"PBC on a part of the data, with the kernel student. Each part has {SHARE:.0%} of the "
+        "states: `random` draws them at random, `quality` takes those of the episodes with the "
+        "highest returns, and `diversity` those of the lowest density (without the lowest "
+        f"hundredth). Values are means over seeds; returns are over {EPISODES} episodes. The "
+        "teacher's states are those of its own episodes; the states around them are moved by "
+        f"Gaussian noise of {SURROUNDING} standard deviations. Made by "
         "`experiments/studies/diversity.py`.",
         "",
         "![return against training loss](studies.png)",
@@ -223,10 +225,10 @@ def search(found: list[Record]) -> list[str]:
     lines = [
         "## Search",
         "",
-        "Successive halving over settings of distillation, one core with another busy beside it. "
-        "Made by `experiments/studies/search.py`: candidates at random, the best third "
-        "goes on to the next rung. Share of the teacher's return, seed by seed, and its mean over "
-        "data sets; candidates of a rung compare only over the same seeds.",
+        "Successive halving over settings of distillation, on one core while the other was busy. "
+        "Candidates are drawn at random, and the best third enters the next rung. Cells are shares "
+        "of the teacher's return, one for each seed, and their mean over data sets. Compare "
+        "candidates of a rung only over the same seeds. Made by `experiments/studies/search.py`.",
         "",
     ]
     for student in SEARCHED:
@@ -286,11 +288,11 @@ def levers(found: list[Record]) -> list[str]:
     return [
         "## The same work, spent in other ways",
         "",
-        "MLP student with its default settings, but for fewer outer steps, all of equal work: "
-        "outer steps times training steps times students. Loss of fresh students, and returns; a "
-        "number for each seed. "
-        "`averaged`: the mean of the sets after every ten of the last quarter of the outer steps. "
-        "Made by `experiments/studies/levers.py`.",
+        "The MLP student with its default settings, but fewer outer steps. All rows have equal "
+        "work: outer steps times training steps times students. Cells are the loss of newly "
+        "trained students and the return, one number for each seed. `averaged` is the mean of the "
+        "sets after every tenth outer step of the last quarter. Made by "
+        "`experiments/studies/levers.py`.",
         "",
         *table(["", *heads], rows),
     ]
@@ -309,8 +311,8 @@ def document(folder: pathlib.Path) -> str:
     text = [
         "# Studies on embedded data",
         "",
-        "Made by `make results-doc` from `docs/results/`; do not edit. What follows from "
-        "them is in `docs/choices.md`.",
+        "Made by `make results-doc` from `docs/results/`; do not edit. `docs/choices.md` draws "
+        "the conclusions.",
         "",
     ]
     for section in sections:

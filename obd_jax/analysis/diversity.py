@@ -12,14 +12,14 @@ def state_diversity(
 ) -> float:
     """Mean distance of a state to the nearest one of another episode, among random states.
 
-    States of the same episode do not count: they lie close together in any data set, the closer
-    the larger the share of it that is drawn.
+    States of the same episode do not count, because they lie close together in any data set: the
+    more states are drawn, the closer.
 
     Args:
         data: of at least two episodes.
         normalizer: units of the distance; the same for all data sets that are compared.
-        states: how many are drawn; the distance falls with their number.
-        seed: of the draw.
+        states: number of states drawn; the distance decreases with this number.
+        seed: seed of the draw.
 
     Returns:
         Euclidean distance of normalised states.

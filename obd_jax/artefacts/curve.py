@@ -25,14 +25,14 @@ def draw_curve(
     """Draw loss and return against outer steps, with minutes of distillation on top.
 
     Args:
-        path: of the PNG file.
-        title: of the figure.
+        path: the PNG file.
+        title: title of the figure.
         losses: records with "step", "seconds" and "loss".
         returns: records with "step", "seconds", "return", "low" and "high" (the range of
             students' means).
         references: mean return of each reference row, and the final score, drawn as lines.
-        unit: what the returns are.
-        label: of the returns along distillation.
+        unit: unit of the returns.
+        label: label of the returns during distillation.
     """
     # They take a while, and most commands draw nothing.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

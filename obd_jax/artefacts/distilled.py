@@ -24,7 +24,7 @@ _OLD_SCALE = "observation_std"
 
 @dataclasses.dataclass(frozen=True)
 class DistilledSet:
-    """A synthetic set with all that is needed to train and score a student.
+    """A synthetic set with everything that is needed to train and score a student.
 
     synthetic:  observations [N, D] normalised, actions [N, A] in [-1, 1].
     normalizer: statistics of the data it was distilled from.
@@ -83,9 +83,8 @@ def save(folder: str | os.PathLike, distilled: DistilledSet) -> pathlib.Path:
 
     The archive holds observations [N, D] (raw units), normalized_observations [N, D],
     actions [N, A] in [-1, 1], observation_mean [D], observation_scale [D] and the card as JSON
-    text. The scale is what observations are divided by once the mean is taken off: the deviation
-    plus 1e-3 where a column varies (`data.normalizer`). It is there as observation_std too, its
-    name in older sets.
+    text. Observations minus the mean are divided by the scale: the standard deviation plus 1e-3 if
+    a column varies (`data.normalizer`). Older readers find it as observation_std, its former name.
     """
     folder = pathlib.Path(folder)
     synthetic, normalizer = distilled.synthetic, distilled.normalizer

@@ -1,4 +1,4 @@
-"""Services that are shown a run's metrics beside `metrics.jsonl`."""
+"""Services that get a run's metrics in addition to `metrics.jsonl`."""
 
 import contextlib
 import hashlib

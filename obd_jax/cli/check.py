@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_flags(CheckSettings)
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow the file.
     run_main(main, passes_on=True, about=about or __doc__)

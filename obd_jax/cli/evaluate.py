@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_flags(RescoreSettings)
     define_flags(StudentSettings)
     run_main(main, about=about or __doc__)

@@ -19,7 +19,7 @@ from obd_jax.runs.signals import Stopped, stop
 from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError
 
-# BSD's EX_TEMPFAIL, for which queues can be told to start a job again.
+# BSD's EX_TEMPFAIL, on which queues can be set to restart a job.
 STOPPED = 75
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -32,7 +32,7 @@ def run_main(main: Callable[..., None], passes_on: bool = False, about: str | No
     Args:
         main: the program.
         passes_on: whether what follows `--` is given to it, as a list; else it is refused.
-        about: what `--help` says before the flags; None: the docstring of the script.
+        about: text of `--help` before the flags; None: the docstring of the script.
     """
     text = about or sys.modules["__main__"].__doc__ or ""
 

@@ -3,10 +3,10 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
     obd-jax population --dataset=walker2d-medium-expert --seeds=0,1,2,3 \
         --temperatures=0,0.05 --out=runs/population
 
-A CPU is split into devices, one for each of its cores as far as they share the sets equally, unless
-$JAX_NUM_CPU_DEVICES says how many. With --distributed, all processes of a job run this same
-command; see `docs/jobs.md`. All flags of a run hold for every member, but for those that the lists
-replace.
+A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
+sets another number. With --distributed, all processes of a job run this same command; see
+`docs/jobs.md`. All flags of a run apply to every set, except --seed and --temperature, which the
+lists replace.
 """
 
 import contextlib
@@ -54,14 +54,14 @@ def join() -> None:
         jax.distributed.initialize(address, *numbers)
     except ValueError as error:  # Before any connection: nothing tells JAX where the others are.
         raise OptionError(
-            "{distributed} finds no job to be part of: neither SLURM, Open MPI, Kubernetes nor a "
-            "TPU VM, whose variables would say so. By hand: give each process "
-            "$JAX_COORDINATOR_ADDRESS, host:port of the first, $JAX_NUM_PROCESSES and "
-            f"$JAX_PROCESS_ID, from 0 (docs/jobs.md has two on one machine). JAX says: {error}"
+            "{distributed} finds no job: no variable of SLURM, Open MPI, Kubernetes or a TPU VM is "
+            "set. Without them, give each process $JAX_COORDINATOR_ADDRESS (host:port of the first "
+            "process), $JAX_NUM_PROCESSES and $JAX_PROCESS_ID (from 0); docs/jobs.md has an "
+            f"example on one machine. JAX reports: {error}"
         ) from error
     except jax.errors.JaxRuntimeError as error:
         note(str(error).splitlines()[0])
-        note("error: the first process of this job cannot be reached, or others did not come")
+        note("error: the first process of this job cannot be reached, or others did not join")
         sys.exit(STOPPED)
 
 
@@ -95,10 +95,10 @@ def main() -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_run_flags()
     define_flags(MemberSettings)
-    flags.DEFINE_bool("distributed", False, "One of several processes, which find each other.")
+    flags.DEFINE_bool("distributed", False, "This is one of several processes of a job.")
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["distributed"])
     try:
         run_main(main, about=about or __doc__)

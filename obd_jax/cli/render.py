@@ -1,4 +1,4 @@
-"""Look at a distilled set's student, beside the teacher: a page of Brax's viewer and a GIF.
+"""Show a distilled set's student next to the teacher: a page of Brax's viewer and a GIF.
 
 obd-jax render --path=runs/hopper/distilled.npz --out=pictures
 """
@@ -25,6 +25,6 @@ def main() -> None:
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_flags(RenderSettings)
     run_main(main, about=about or __doc__)

@@ -26,8 +26,8 @@ from obd_jax.types import DivergedError
 def define_run_flags() -> None:
     """Flags of a run, and of what it is based on."""
     define_flags(RunSettings)
-    flags.DEFINE_enum("config", "default", PRESETS, "Preset that flags then override.")
-    flags.DEFINE_string("config_file", None, "Saved config.json that flags then override.")
+    flags.DEFINE_enum("config", "default", PRESETS, "Preset of settings; flags override it.")
+    flags.DEFINE_string("config_file", None, "config.json of a saved run; flags override it.")
     for name in ("config", "config_file"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
@@ -62,11 +62,11 @@ def main() -> None:
     except (DivergedError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # Of a disk that is full, most often.
-        sys.exit(f"error: {error}; what is saved stays")
+        sys.exit(f"error: {error}; saved results are kept")
     print(run_summary(results, out / "distilled.npz"))
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_run_flags()
     run_main(main, about=about or __doc__)

@@ -22,7 +22,7 @@ from obd_jax.types import DivergedError
 class Command:
     """A training: where, on which data, and how."""
 
-    out: str | None = option(None, "Folder of teacher, checkpoints and curve. Required.")
+    out: str | None = option(None, "Folder for teacher, checkpoints and curve. Required.")
     data: DataSettings = part(DataSettings, "data")
     training: TrainingSettings = part(TrainingSettings, "training")
 
@@ -41,12 +41,12 @@ def main() -> None:
     except DivergedError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # Of a disk that is full, most often.
-        sys.exit(f"error: {error}; what is saved stays, and the same command resumes from it")
+        sys.exit(f"error: {error}; checkpoints are kept, and the same command resumes from them")
     print(training_summary(results))
     print(f"written to {folder} (the teacher: teacher.npz)")
 
 
 def start(about: str | None = None) -> None:
-    """The command; `about` is what --help says in place of this module's text."""
+    """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_flags(Command)
     run_main(main, about=about or __doc__)

@@ -37,9 +37,9 @@ def from_arrays(
     timed out is dropped, and so is the last one. With `next_observations` every row is a
     transition of its own and is kept.
 
-    What looks wrong is said with counts and the first row: terminals that look like time limits
-    (at step 1000 and without timeouts they are read as such), ends that are missing, jumps of the
-    observations inside episodes, rows that are not in order.
+    Suspicious data are reported with counts and the first row: terminals that look like time limits
+    (at step 1000 and without timeouts they are read as time limits), missing ends of episodes,
+    jumps of the observations inside episodes, rows that are not in order.
 
     Args:
         observations: [rows, D] finite.
@@ -49,7 +49,7 @@ def from_arrays(
         terminals: [rows] or [rows, 1], non-zero where the environment ended; None: nowhere.
         timeouts: the same, where time ran out; None: after every 1000 steps without a terminal.
         action_bounds: of the actions given, which are then rescaled to [-1, 1]; None: [-1, 1].
-        note: gets a line on what looks wrong; by default that is a warning of Python's.
+        note: called with a line for each suspicious finding; by default a Python warning.
 
     Returns:
         The transitions; `provenance.sha256` is over the names, types, shapes and bytes given.
@@ -160,7 +160,7 @@ def _follow(
             f"{where}: next_observations are not the following row in {len(found)} of {inside} rows"
             + (f", and equal observations in {still}" if still > inside / 2 else "")
             + (
-                ": rows are single transitions out of order, whose episodes are not known"
+                ": rows are single transitions out of order, so their episodes are unknown"
                 if apart
                 else ", but near it: rows are in order, and next_observations are used as they are"
             )

@@ -9,15 +9,15 @@ from obd_jax.types import InvalidInputError, OfflineData
 def best_episodes(data: OfflineData, least: float) -> OfflineData:
     """The episodes whose return is at least a share of the best episode's.
 
-    The share is of the way from 0 to the best return or, where no return is positive, from the
-    worst one to the best.
+    The share is counted from 0 to the best return; if no return is positive, from the worst to the
+    best.
 
-    Data of a policy that learned, or of several, hold states that a good policy does not visit;
-    data of good policies keep all of theirs. A cruder rule, a fixed share of the states, is that
-    of %BC (Chen et al. 2021, arXiv 2106.01345).
+    Data of a learning policy, or of several policies, contain states that a good policy does not
+    visit; these are left out. Data of good policies keep all states. A simpler rule, a fixed share
+    of the states, is that of %BC (Chen et al. 2021, arXiv 2106.01345).
 
     Args:
-        data: M transitions; an episode without an end has the return of what it has.
+        data: M transitions; an episode without an end has the return of its recorded part.
         least: the share, in [0, 1].
 
     Returns:
@@ -30,7 +30,7 @@ def best_episodes(data: OfflineData, least: float) -> OfflineData:
         raise InvalidInputError(f"share of the best return must be in [0, 1], got {least}")
     if not data.rewards.any():
         raise InvalidInputError(
-            f"{data.provenance.name}: no episodes are better than others, all rewards are 0"
+            f"{data.provenance.name}: all rewards are 0, so no episode is better than another"
         )
     starts = data.episode_starts
     returns = np.add.reduceat(data.rewards.astype(np.float64), starts)

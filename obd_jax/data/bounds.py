@@ -45,10 +45,11 @@ def in_bounds(
         outside = (np.abs(following) - 1 > _ROUNDING).any(axis=1)
     if outside.any():
         raise OptionError(
-            f"{where}: actions range from {low:.6g} to {high:.6g}; they must lie in {shown}, and "
-            f"do not in {np.count_nonzero(outside)} of {len(outside)} transitions, first in number "
-            f"{np.argmax(outside)}: give the bounds that they were recorded in ({{action_low}} and "
-            "{action_high}, or an {env} that has them), or clip what noise has put beyond"
+            f"{where}: actions range from {low:.6g} to {high:.6g}; they must lie in {shown}, but "
+            f"do not in {np.count_nonzero(outside)} of {len(outside)} transitions, first in "
+            f"number {np.argmax(outside)}: give the bounds that they were recorded with "
+            "({action_low} and {action_high}, or an {env} that has them), or clip actions that "
+            "noise moved out of bounds"
         )
     clipped = beyond > _NOTHING
     if clipped.any():
@@ -62,7 +63,7 @@ def in_bounds(
     if bounds is not None and not bounds.is_unit and abs(largest - 1) <= _ROUNDING:
         note(
             f"{where}: the largest action is {largest:.6g}, and bounds are {shown}: if the actions "
-            "are in [-1, 1] already, say so by bounds of -1 and 1"
+            "are in [-1, 1] already, give bounds of -1 and 1"
         )
     return dataclasses.replace(data, actions=actions, next_actions=following, action_bounds=bounds)
 

@@ -46,7 +46,7 @@ def cached(
             try:
                 return read(path)
             except InvalidInputError as error:
-                note(f"{error}; it is damaged and made again")
+                note(f"{error}; the file is damaged and is regenerated")
         temporary = path.with_name(f".{path.name}.part")
         try:
             make(temporary)

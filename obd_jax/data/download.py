@@ -27,7 +27,7 @@ def download(
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> None:
-    """Fetch a file, going on where a broken connection, or an earlier call, left off.
+    """Fetch a file, resuming where a broken connection or an earlier call stopped.
 
     What has arrived is kept beside the file, in `.<name>.part`, and is resumed only if the server
     says that the file is still the same. Its length is verified where the server says it, and its
@@ -62,8 +62,8 @@ def download(
             most = max(most, _size(part))
             if failures >= attempts:
                 raise InvalidInputError(
-                    f"{url}: download failed after {_size(part):,} bytes: {error}; what has "
-                    "arrived is kept, and the same command resumes there"
+                    f"{url}: download failed after {_size(part):,} bytes: {error}; the part "
+                    "received is kept, and the same command resumes from there"
                 ) from error
             time.sleep(pause * 2 ** (failures - 1))
         except OSError as error:
@@ -105,7 +105,7 @@ def _receive(url, part, progress, timeout):
     with response:
         # A page instead of the file; whatever else is wrong, `check` finds.
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise InvalidInputError(f"{url}: the server sends text/html, which is no data set")
+            raise InvalidInputError(f"{url}: the server sends text/html, which is not a data set")
         if response.status == 206:
             start = have
         else:

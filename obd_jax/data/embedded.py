@@ -148,7 +148,7 @@ def load_embedded(
     path = cache / "embedded" / f"{name}-{rows}-{seed}-{identity}.hdf5"
 
     def make(temporary: pathlib.Path) -> None:
-        note(f"recording {rows:,} transitions of {name}, kept as {path}")
+        note(f"recording {rows:,} transitions of {name}, cached in {path}")
         fields = _record(environment.name, parts, seed, progress(f"record {name}, rows"))
         attributes = {"card": text, **versions, "numpy": version("numpy")}
         write_hdf5(temporary, fields, {**attributes, _HASH: sha256_of(_in_order(fields))})
@@ -177,7 +177,7 @@ def _checked(path: pathlib.Path) -> tuple[Fields, str]:
     contents = read_hdf5(path)
     found = sha256_of(_in_order(contents.fields))
     if contents.attributes.get(_HASH) != found:
-        raise InvalidInputError(f"{path} is not as it was written")
+        raise InvalidInputError(f"{path} differs from what was written")
     return contents.fields, found
 
 

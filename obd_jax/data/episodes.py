@@ -69,7 +69,7 @@ def read_ends(
         given[MASKS] = ~given[MASKS]
     terminals = given[names[0]] if names else None
     for name in names[1:]:
-        _say_difference(names[0], name, given, where, note)
+        _report_difference(names[0], name, given, where, note)
         ends.append(given[name])
     over = [given[name] for name in TIMEOUTS if name in given]
     kept = None
@@ -83,8 +83,8 @@ def read_ends(
         last = (invalid & kept) | (np.append(left_out[1:], False) & ~invalid)
         over.append(last if terminals is None else last & ~terminals)
         note(
-            f"{where}: {invalid.sum()} of {rows} rows are no transitions, as valids says, first "
-            f"row {np.argmax(invalid)}; {left_out.sum()} are left out, the others end trajectories"
+            f"{where}: {invalid.sum()} of {rows} rows are no transitions by valids, first row "
+            f"{np.argmax(invalid)}; {left_out.sum()} are left out, the others end trajectories"
         )
     timeouts = np.any(over, axis=0) if over else None
     if ends:
@@ -96,7 +96,7 @@ def read_ends(
     return Ends(np.zeros(rows, bool) if terminals is None else terminals, timeouts, kept)
 
 
-def _say_difference(
+def _report_difference(
     used: str, other: str, given: dict[str, np.ndarray], where: str, note: Note
 ) -> None:
     """Say which of two kinds of terminals counts, where they differ."""
@@ -108,13 +108,13 @@ def _say_difference(
         )
 
 
-def say_unread(names: Sequence[str], where: str, note: Note) -> None:
+def report_unread(names: Sequence[str], where: str, note: Note) -> None:
     """Say which arrays of a file sound like ends of episodes and are not read."""
     unread = [name for name in names if _LOOKS_LIKE_AN_END.search(name) and name not in FLAGS]
     if unread:
         note(
-            f"{where}: {', '.join(unread[:8])} may say where episodes end and are not read; read "
-            f"are {', '.join(FLAGS)}"
+            f"{where}: {', '.join(unread[:8])} may mark ends of episodes but are not read; flags "
+            f"that are read: {', '.join(FLAGS)}"
         )
 
 
@@ -143,16 +143,16 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
             note(
                 f"{where}: {late.sum()} of {terminals.sum()} terminals are at step "
                 f"{MAX_EPISODE_STEPS}, first in row {np.argmax(late)}, and no timeouts are "
-                "recorded: they are read as time limits, timeouts"
+                "recorded: they are read as timeouts"
             )
-        _say_equal_lengths(terminals & ~late, where, note)
+        _report_equal_lengths(terminals & ~late, where, note)
         cut = limit & ~late
         cut[-1] = False  # Nothing follows there.
         if timeouts is None and rewarded and cut.any():
             note(
                 f"{where}: no timeouts are recorded: episodes are cut after every "
                 f"{MAX_EPISODE_STEPS} steps, {cut.sum()} times, first in row {np.argmax(cut)}; "
-                "give timeouts where they end otherwise"
+                "give timeouts if they end elsewhere"
             )
         if timeouts is not None and cut.any():
             lengths = np.diff(np.flatnonzero(terminals), prepend=-1, append=rows - 1)
@@ -166,7 +166,7 @@ def check_ends(ends: Ends, where: str, note: Note, rewarded: bool) -> Ends:
     return Ends(terminals, timeouts)
 
 
-def _say_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
+def _report_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
     """Say that terminals look like time limits: many at the same and longest step."""
     last = np.flatnonzero(terminals)
     lengths = np.diff(last, prepend=-1)
@@ -176,8 +176,8 @@ def _say_equal_lengths(terminals: np.ndarray, where: str, note: Note) -> None:
     if longest.all() or (longest.sum() >= _MANY and lengths.max() >= _LONG):
         note(
             f"{where}: {longest.sum()} of {len(last)} episodes end by a terminal after "
-            f"{lengths.max()} steps, the longest there is, first in row {last[longest][0]}: if "
-            "that is a time limit, they belong in timeouts"
+            f"{lengths.max()} steps, the longest length, first in row {last[longest][0]}: if "
+            "that is a time limit, record them as timeouts"
         )
 
 

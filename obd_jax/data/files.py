@@ -8,7 +8,7 @@ from collections.abc import Callable
 from obd_jax.data.arrays import recorded_data
 from obd_jax.data.bounds import in_bounds
 from obd_jax.data.cache import sha256
-from obd_jax.data.episodes import say_unread
+from obd_jax.data.episodes import report_unread
 from obd_jax.data.layouts import SUFFIXES, read_recording
 from obd_jax.data.recording import Recording, closed
 from obd_jax.reporting import warn
@@ -28,8 +28,8 @@ def load_file(
 
     The rules are those of `from_arrays`, so that the same arrays are the same data from HDF5, npz
     and memory: `next_observations` are used where the file has as many as observations. D4RL's own
-    reader ignores them; so does `data.load` for D4RL's own files. Where a layout says which rows
-    form an episode, its last row is an end: a timeout unless a flag calls it a terminal.
+    reader ignores them; so does `data.load` for D4RL's own files. If a layout marks which rows
+    form an episode, its last row is an end: a timeout unless a flag marks it as a terminal.
 
     Args:
         path: file or folder; actions within the bounds; any real number type.
@@ -37,8 +37,8 @@ def load_file(
             `observations:x,y,v_*; actions:u; rewards:r; terminals:done`.
         action_bounds: of the actions in the file, which are then rescaled to [-1, 1]; None:
             [-1, 1].
-        note: gets a line on how an unusual layout was read and what looks wrong; by default
-            that is a warning of Python's.
+        note: called with a line on how an unusual layout was read and on each suspicious finding;
+            by default a Python warning.
 
     Returns:
         The transitions, float32; `provenance.sha256` is the hash of the file's bytes, or of the
@@ -52,7 +52,7 @@ def load_file(
     recording = read_recording(path, columns)
     for remark in recording.remarks:
         note(f"{path}: {remark}")
-    say_unread(recording.others, str(path), note)
+    report_unread(recording.others, str(path), note)
     fields = closed(recording.fields) if recording.by_episode else recording.fields
     recorded = recorded_data(fields, provenance_of(path, recording), note)
     return in_bounds(recorded, action_bounds, note)

@@ -41,7 +41,7 @@ def read_hdf5(path: str | os.PathLike) -> Contents:
         missing = [key for key in NEEDED if key not in used]
         if missing:
             raise InvalidInputError(
-                f"{os.fspath(path)}: lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}; "
+                f"{os.fspath(path)}: lacks {', '.join(missing)}; needed: {', '.join(NEEDED)}; "
                 f"found {listed(members)}"
             )
         return Contents({key: array_of(members[key]) for key in used}, dict(file.attrs))

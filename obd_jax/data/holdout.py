@@ -21,14 +21,14 @@ def hold_out(
 
     Args:
         data: M transitions.
-        share: of the episodes that are held out, whole ones at random; of the rows, those at the
-            end, where there are fewer than ten episodes.
-        seed: of the choice.
-        note: is told that rows are held out in place of episodes.
+        share: share of the episodes to hold out, whole ones at random; with fewer than ten
+            episodes, share of the rows, taken from the end.
+        seed: seed of the choice.
+        note: called with a line if rows are held out in place of episodes.
 
     Returns:
-        The data without the episodes held out, and these; the hashes in their provenance are of
-        the data's hash and of the choice.
+        The remaining data and the held-out data; the hashes in their provenance are computed from
+        the data's hash and the choice.
 
     Raises:
         InvalidInputError: a share out of (0, 1), or fewer than two transitions in a part.
@@ -39,8 +39,8 @@ def hold_out(
     if len(starts) < _FEWEST:
         cut = rows - max(1, round(share * rows))
         note(
-            f"{data.provenance.name}: {len(starts)} episodes are too few to hold out some: the "
-            f"last {rows - cut:,} rows are held out, which those before resemble"
+            f"{data.provenance.name}: {len(starts)} episodes are too few to hold out whole ones: "
+            f"the last {rows - cut:,} rows are held out, which resemble the rows before"
         )
         late, none = starts[starts > cut] - cut, np.zeros(0)
         parts = (

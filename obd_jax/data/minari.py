@@ -117,8 +117,8 @@ def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:
         except Exception as error:
             store = minari.storage.local.get_dataset_path(dataset_id)
             raise OptionError(
-                f"{dataset_id} cannot be read: {error}; if its download broke off, remove {store}: "
-                "then {source}=minari downloads it again"
+                f"{dataset_id} cannot be read: {error}; if its download was interrupted, remove "
+                f"{store}; then {{source}}=minari downloads it again"
             ) from error
         note(f"downloading {dataset_id} from Minari's server")
         try:

@@ -14,9 +14,9 @@ _RELATIVE_TOLERANCE = 4 * float(np.finfo(np.float32).eps)
 def normalizer(observations: np.ndarray, epsilon: float = 1e-3) -> Normalizer:
     """Normaliser with the mean and the population standard deviation + epsilon of each column.
 
-    The convention is that of OBD (Lei et al. 2024, arXiv 2410.22728), save that a constant
-    column gets scale 1, or its magnitude if that is larger: divided by epsilon, the smallest
-    departure from the constant would drown all other columns.
+    The convention is that of OBD (Lei et al. 2024, arXiv 2410.22728), except that a constant column
+    gets scale 1, or its magnitude if that is larger. Divided by epsilon, the smallest deviation
+    from the constant would dominate all other columns.
 
     Args:
         observations: [M, D] finite, raw units.

@@ -29,17 +29,17 @@ class DataSettings:
 
     dataset: str | None = option(
         None,
-        "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. With -v2, "
-        "like walker2d-medium-expert-v2: D4RL's own file and nothing else.",
+        "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. A name "
+        "with -v2, as walker2d-medium-expert-v2, stands for D4RL's own file only.",
     )
-    source: str = option("auto", f"Of a data set by name: one of {', '.join(SOURCES)}.")
+    source: str = option("auto", f"Source of a data set by name: one of {', '.join(SOURCES)}.")
     data_rows: int = option(
-        FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which takes minutes to record."
+        FIRST_ROWS, "Rows of embedded data; 0: as many as D4RL has, which take minutes to record."
     )
     dataset_path: str | None = option(
         None,
-        "File or folder of your own, in place of a data set by name: HDF5 (D4RL, robomimic, "
-        "ManiSkill, Minari, d3rlpy), npz, CSV, Parquet, LeRobot; docs/data.md.",
+        "Your own file or folder, in place of a data set by name: HDF5 (D4RL, robomimic, "
+        "ManiSkill, Minari, d3rlpy), npz, CSV, Parquet, LeRobot; see docs/data.md.",
     )
     columns: str | None = option(
         None,
@@ -49,8 +49,8 @@ class DataSettings:
     environment: EnvironmentSettings = part(EnvironmentSettings)
     action_low: tuple[float, ...] | None = option(
         None,
-        "Lower bounds of the recorded actions, one for each or one for all; actions are rescaled "
-        "from them to [-1, 1]. Absent: the environment's.",
+        "Lower bounds of the recorded actions, one for each dimension or one for all; actions are "
+        "rescaled from the bounds to [-1, 1]. Absent: the environment's.",
     )
     action_high: tuple[float, ...] | None = option(None, "Upper bounds of the recorded actions.")
 
@@ -105,15 +105,15 @@ def load(
         seed: of embedded data.
         action_bounds: of the recorded actions, which are rescaled from them to [-1, 1]; None:
             those of the environment that the data name, else [-1, 1].
-        note: gets a line on where the data come from, why something takes time, and what looks
-            wrong in a file; None: only what looks wrong is said, as a warning of Python's.
-        progress: label -> function of (done, in all), for recording and downloading.
+        note: called with lines on where the data come from, why something takes time, and what is
+            suspicious in a file; None: only the last, as Python warnings.
+        progress: label -> function of (done, total), for recording and downloading.
 
     Returns:
-        The transitions; `provenance` says which of all this they are.
+        The transitions; `provenance` records which data they are.
 
     Raises:
-        InvalidInputError: an unknown name or source, data that cannot be had, or cannot be used.
+        InvalidInputError: an unknown name or source, or data that are not available or unusable.
     """
     if source not in SOURCES:
         raise InvalidInputError(f"unknown source {source!r}; known: {', '.join(SOURCES)}")
@@ -166,7 +166,7 @@ def _only_d4rl(name: str, source: str, note: Callable[[str], None]) -> str:
     with contextlib.suppress(InvalidInputError):
         embedded_rows(plain)
         ways += f"; {plain} with {{source}}=embedded is recorded here, by policies of this package"
-    raise OptionError(f"{name} is D4RL's own file, and {file} is not there: {ways}")
+    raise OptionError(f"{name} is D4RL's own file, and {file} is missing: {ways}")
 
 
 def _choose(name: str, note: Callable[[str], None]) -> str:
@@ -179,7 +179,7 @@ def _choose(name: str, note: Callable[[str], None]) -> str:
         embedded_rows(name)
     except InvalidInputError as error:
         raise OptionError(
-            f"there is no {file}, which {{source}}=d4rl downloads, and {error}"
+            f"{file} is missing ({{source}}=d4rl downloads it), and {error}"
         ) from error
     note(f"data: embedded, by policies of this package (no {file}; source=d4rl downloads it)")
     return "embedded"

@@ -7,7 +7,7 @@ import numpy as np
 from obd_jax.data.arrays import Rows, read_rows, transitions_of
 from obd_jax.data.bounds import bounds_of
 from obd_jax.data.continuity import breaks
-from obd_jax.data.episodes import FLAGS, read_ends, say_unread
+from obd_jax.data.episodes import FLAGS, read_ends, report_unread
 from obd_jax.data.normalization import constant_columns
 from obd_jax.data.recording import Recording, closed
 from obd_jax.data.transitions import Fields
@@ -74,7 +74,7 @@ def summarize(recording: Recording, provenance: Provenance) -> Summary:
     findings = [*_values(recording.fields), *_actions(recording.fields, bounds)]
     findings += _rewards(recording.fields)
     usable = _usable(recording.fields)
-    say_unread(recording.others, where, notes.append)
+    report_unread(recording.others, where, notes.append)
     fields = closed(usable) if recording.by_episode else usable
     rows = read_rows(fields, where, notes.append)
     extra = len(fields["actions"]) - len(usable["actions"])

@@ -28,7 +28,7 @@ class Maf:
     epochs: passes over the states when it is fitted.
     """
 
-    epochs: int = option(10, "Passes over the states when the flow is fitted.", "density_epochs")
+    epochs: int = option(10, "Epochs of the flow's training.", "density_epochs")
 
     def __post_init__(self) -> None:
         at_least(1, density_epochs=self.epochs)
@@ -52,11 +52,11 @@ class DensitySettings:
     )
     states: int = option(
         50_000,
-        "States that the density is fitted to at most, drawn at random; it weights all.",
+        "Maximum number of states to fit the density to, drawn at random. All get weights.",
         "density_states",
     )
     temperature: float = option(
-        0.05, "SDW weight = density to the minus temperature; 0: no density weights."
+        0.05, "SDW weight = density ** -temperature; 0: no density weights."
     )
     floor_quantile: float = option(
         0.01, "Log densities below this quantile are raised to it; in [0, 1)."

@@ -14,8 +14,8 @@ Aggregation = Callable[[Array], Array]
 def log_sum_exp(temperature: Array | float) -> Aggregation:
     """Between the mean (temperature large) and the largest loss (small), never below the mean.
 
-    temperature * log(mean(exp(losses / temperature))): a loss counts in the gradient by
-    softmax(losses / temperature), so that a student of a loss much above others' leads.
+    temperature * log(mean(exp(losses / temperature))): a loss has the weight softmax(losses /
+    temperature) in the gradient, so the student with by far the largest loss dominates.
 
     Args:
         temperature: positive, in units of the losses; may be traced.

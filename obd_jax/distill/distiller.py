@@ -37,10 +37,10 @@ class Distiller(NamedTuple):
     """Distillation as a pure function of state; jit, vmap over P, shard or scan at will.
 
     init:   (key, synthetic) -> state.
-    update: (state, batch of targets, step_scale=1.0) -> (state, metrics): one outer step,
-        its size multiplied by step_scale (the annealing factor). A step whose loss, gradient
-        or next set is not finite leaves the synthetic set and the optimiser alone and says so
-        in `metrics["finite"]`.
+    update: (state, batch of targets, step_scale=1.0) -> (state, metrics): one outer step, its size
+        multiplied by step_scale (the annealing factor). A step whose loss, gradient or next set is
+        not finite leaves the synthetic set and the optimiser unchanged; `metrics["finite"]` is then
+        False.
     advice: what to change when a step is not finite.
     """
 
@@ -62,20 +62,20 @@ def distiller(
     Minimises E over initialisations of loss(student trained on the set, real states) by
     the exact gradient through the whole training run (Lei et al. 2024, equation 2).
 
-    With a spread s below 1, a student is trained twice at every step and the share 1 - s of the
-    two's variance is taken off the mean of their losses. What is minimised is then the error of
-    the students' common part and s of their variance: s = 1 / k is for ensembles of k, and, as the
-    variance of a network goes with its inverse width, narrow students stand in for wide ones.
+    With a spread s below 1, two students are trained at every step, and 1 - s times their variance
+    is subtracted from the mean of their losses. The objective is then the error of the students'
+    mean plus s times their variance. s = 1 / k is for ensembles of k students. The variance of a
+    network is inversely proportional to its width, so narrow students can replace wide ones.
 
     Args:
-        student: trained afresh, from a new key, at every step; of several (weight, student)
-            losses times weights are aggregated, so that one set serves them all.
+        student: trained from scratch, with a new key, at every step. For several (weight, student)
+            their weighted losses are aggregated, so that one set is made for all of them.
         optimizer: of the synthetic set (the outer optimiser).
         loss: (student's actions [B, A], batch) -> scalar; a squared error unless spread is 1.
         constraint: on the synthetic actions; None leaves them free.
-        spread: in [0, 1], what the variance over initialisations counts; that of students in
-            closed form is zero. May be traced, then it is not checked.
-        aggregate: losses times weights of the students [K] -> what is minimised.
+        spread: in [0, 1], weight of the variance over initialisations, which is zero for students
+            in closed form. If it is traced, it is not checked.
+        aggregate: weighted losses of the students [K] -> the loss that is minimised.
 
     Returns:
         The distiller.

@@ -97,10 +97,10 @@ class StartSettings:
     start:       path of a distilled set to start from instead, with as many pairs as it has.
     """
 
-    pairs: int = option(256, "N, synthetic pairs.")
-    initializer: str = option("relabelled", f"Where pairs start: one of {', '.join(INITIALIZERS)}.")
+    pairs: int = option(256, "Number of synthetic pairs.")
+    initializer: str = option("relabelled", f"Initial pairs: one of {', '.join(INITIALIZERS)}.")
     start: str | None = option(
-        None, "Distilled set to start from, in place of real pairs: N is its own."
+        None, "Distilled set to start from, in place of pairs from the data; it sets their number."
     )
 
     def __post_init__(self) -> None:

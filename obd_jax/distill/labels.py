@@ -7,9 +7,10 @@ from obd_jax.types import Array, SyntheticData
 
 
 def labelled(policy: Callable[[Array], Array], constraint: Constraint | None = None) -> Constraint:
-    """Actions are those of a policy at the synthetic states; only states are left to choose.
+    """Actions are a policy's actions at the synthetic states; only the states are optimised.
 
-    Coordinates keep actions, of which the set takes none: they have no gradient and stay.
+    Coordinates still hold actions, but the set does not use them: they have no gradient and do not
+    change.
 
     Args:
         policy: normalised observations [N, D] -> actions [N, A]; the gradient goes through it.

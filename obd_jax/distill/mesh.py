@@ -1,4 +1,4 @@
-"""Devices in a row, over which sets are shared out."""
+"""A one-dimensional mesh of devices, over which sets are sharded."""
 
 import functools
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ AXIS = "devices"
 
 
 def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The devices given in one row; None: all there are, those of other processes too."""
+    """A one-dimensional mesh of the devices; None: all devices, those of other processes too."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def devices_for(members: int, available: int) -> int:
-    """Devices that a population is best shared out over: the most that share it equally.
+    """Number of devices to shard a population over: the most that divide it equally.
 
     On a CPU, where small products gain less from a second core than a second set does, the number
     goes into JAX's `jax_num_cpu_devices`, before anything is computed.
@@ -31,7 +31,7 @@ def devices_for(members: int, available: int) -> int:
 
 
 def shared_out(mesh: Mesh) -> NamedSharding:
-    """Sharding of arrays whose leading axis the devices share out."""
+    """Sharding of arrays over the devices by their leading axis."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 

@@ -122,15 +122,15 @@ def sdw(targets: Targets, density_weights: Array) -> Targets:
 
 
 def early(targets: Targets, episode_steps: np.ndarray, steps: float) -> Targets:
-    """The start of episodes weighs more: 1 / (1 + t / steps) at step t, in any objective.
+    """Give the start of episodes more weight: 1 / (1 + t / steps) at step t, in any objective.
 
-    Every episode of a policy begins there, and one that falls has no later ones; in data of long
-    episodes these states are few, and each a rare one.
+    Every episode begins in these states, and one that falls early has no others. In data of long
+    episodes they are few and rare.
 
     Args:
         targets: an objective on M states.
         episode_steps: [M] step t of every state in its episode.
-        steps: after which a state weighs half.
+        steps: the weight of a state after this many steps is half of the first one's.
 
     Returns:
         The objective with both weights multiplied, and its mean weight unchanged.
@@ -139,7 +139,9 @@ def early(targets: Targets, episode_steps: np.ndarray, steps: float) -> Targets:
         InvalidInputError: steps not positive.
     """
     if not steps > 0:
-        raise InvalidInputError(f"steps after which a state weighs half: {steps} is not positive")
+        raise InvalidInputError(
+            f"steps after which the weight of a state is halved must be positive, got {steps}"
+        )
     return _reweigh(targets, jnp.asarray(1.0 / (1.0 + episode_steps / steps), jnp.float32))
 
 
@@ -152,10 +154,10 @@ def _reweigh(targets: Targets, factors: Array) -> Targets:
 def with_state_noise(
     key: Key, targets: Targets, normalizer: Normalizer, teacher: Teacher, scale: float
 ) -> Targets:
-    """A teacher's objective on its states and once more around them.
+    """A teacher's objective on its states and on noisy copies of them.
 
-    Students leave the data's states by their own errors; what the teacher does there is known
-    without any environment.
+    By their errors, students leave the states of the data. The teacher labels the copies without
+    any environment.
 
     Args:
         key: of the noise.
@@ -198,25 +200,25 @@ class ObjectiveSettings:
 
     name: str | None = option(
         None,
-        f"Objective: one of {', '.join(OBJECTIVES)}; absent: av_pbc, pbc where the teacher has no "
-        "critic, dbc where it is none.",
+        f"Objective: one of {', '.join(OBJECTIVES)}. Absent: av_pbc; pbc if the teacher has no "
+        "critic; dbc if there is no teacher.",
         "objective",
     )
     value_scale: float | None = option(
-        None, "Av-PBC weight per unit of q; absent: weights of mean 1."
+        None, "Scale of Av-PBC's weights: weight = scale * q. Absent: scaled to a mean of 1."
     )
     least_return: float = option(
         0.0,
-        "Distil episodes whose return is at least this share of the way from 0, or from the worst "
-        "return where none is positive, to the best one; 0: all.",
+        "Distil only episodes whose return is at least this share of the best return; 0: all. If "
+        "no return is positive, shares are counted from the worst return to the best.",
     )
     early_steps: float = option(
-        0.0, "A state weighs 1 / (1 + t / this) at step t of its episode; 0: all steps alike."
+        0.0, "N > 0: a state at step t of its episode has weight 1 / (1 + t / N); 0: equal weights."
     )
     state_noise: float = option(
         0.0,
-        "Standard deviation of noise on a second copy of all states, labelled by the teacher; "
-        "0: no copy.",
+        "Standard deviation of Gaussian noise on a second copy of all states, which the teacher "
+        "labels; 0: no copy.",
     )
 
     def __post_init__(self) -> None:
@@ -240,7 +242,7 @@ class ObjectiveSettings:
             raise OptionError(
                 f"{{objective}}={self.name} needs a near-expert policy: {{teacher}} takes "
                 "an algorithm that is trained on the data (rebrac, td3_bc, iql, cal_ql), a file or "
-                "a function; {objective}=dbc does without and clones the data's own actions"
+                "a function; {objective}=dbc needs none and clones the data's own actions"
             )
         if teacher is None and self.state_noise > 0:
             raise OptionError("{state_noise} needs a teacher's actions, and there is no {teacher}")

@@ -30,20 +30,26 @@ class OuterSettings:
     budget_minutes: wall-clock of distillation at most, compilation included.
     """
 
-    constraint: str = option("squashed", f"On synthetic actions: one of {', '.join(CONSTRAINTS)}.")
+    constraint: str = option(
+        "squashed", f"Constraint on synthetic actions: one of {', '.join(CONSTRAINTS)}."
+    )
     optimizer: str = option(
-        "adam", f"The set's: one of {', '.join(optimizers.OPTIMIZERS)}.", "outer_optimizer"
+        "adam",
+        f"Optimiser of the set: one of {', '.join(optimizers.OPTIMIZERS)}.",
+        "outer_optimizer",
     )
-    learning_rate: float = option(0.01, "The set's learning rate.", "outer_learning_rate")
-    momentum: float = option(0.9, "The set's momentum.", "outer_momentum")
-    clip_norm: float = option(0.0, "Largest norm of the set's gradient; 0: not clipped.")
-    anneal: str = option("cosine", f"Outer step size: one of {', '.join(ANNEALS)}.")
+    learning_rate: float = option(0.01, "Learning rate of the set.", "outer_learning_rate")
+    momentum: float = option(0.9, "Momentum of the set's optimiser.", "outer_momentum")
+    clip_norm: float = option(0.0, "Norm at which the set's gradient is clipped; 0: no clipping.")
+    anneal: str = option(
+        "cosine", f"Schedule of the outer learning rate: one of {', '.join(ANNEALS)}."
+    )
     steps: int = option(
-        4000, "Outer steps at most, those for narrow networks not counted.", "outer_steps"
+        4000, "Maximum number of outer steps, not counting those of narrow networks.", "outer_steps"
     )
-    batch_size: int = option(1024, "B, real states per outer step.")
+    batch_size: int = option(1024, "Real states per outer step.")
     budget_minutes: float | None = option(
-        None, "Wall-clock of distillation at most, compilation included."
+        None, "Limit on the wall-clock of distillation, compilation included."
     )
 
     def __post_init__(self) -> None:

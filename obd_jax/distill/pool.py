@@ -50,32 +50,36 @@ def pool_distiller(
 ) -> Distiller:
     """Distiller of synthetic sets for networks in training, and for students beside them.
 
-    At every step one network of each kind, in turn, takes part; then it is trained on the new set,
-    and starts anew when it is old. A new pool has staggered ages and untrained networks: training
-    each to its age would take as long as hundreds of outer steps, on a set that soon is another
-    one. So the first networks start anew having had fewer steps than their age says.
+    At every step one network of each kind takes part, in turn. It is then trained on the new set,
+    and replaced by a new network when it is old. A new pool has staggered ages but untrained
+    networks: training each to its age would take as long as hundreds of outer steps, on a set that
+    soon changes. So the first networks are replaced after fewer training steps than their age.
 
-    After a step that is not finite, the networks that took part start anew, as one of them may be
-    why. The state is a `PoolState`; its networks are deterministic functions of key and steps.
+    After a step that is not finite, the networks that took part are replaced, as one of them may be
+    the cause. The state is a `PoolState`; its networks are deterministic functions of key and
+    steps.
 
     Args:
         members: the kinds of networks.
         optimizer: of the synthetic set (the outer optimiser).
-        students: (weight, student) trained afresh at every step, in closed form as a rule.
-        aggregate: losses times weights, of the students, then of each kind by features and by its
-            own output -> what is minimised.
+        students: (weight, student) each, trained from scratch at every step, usually in closed
+            form.
+        aggregate: weighted losses -> the loss that is minimised; first those of the students, then,
+            for each kind of network, those of its features and of its own output.
         loss: (actions [B, A], batch) -> scalar.
         constraint: on the synthetic actions; None leaves them free.
 
     Returns:
-        The distiller. Its `init` raises InvalidInputError where networks are trained on batches
-        larger than the set.
+        The distiller. Its `init` raises InvalidInputError if networks are trained on batches larger
+        than the set.
 
     Raises:
         InvalidInputError: no members.
     """
     if not members:
-        raise InvalidInputError("a pool needs at least one member; without, take `distiller`")
+        raise InvalidInputError(
+            "a pool needs at least one member; without members, use `distiller`"
+        )
 
     def kinds_for(synthetic: SyntheticData) -> list[Kind]:
         return [kind_of(member, synthetic) for member in members]
@@ -101,7 +105,7 @@ def pool_distiller(
         before = DistillerState(*state[:-1])._replace(key=key)
         after, metrics = step_with(taking_part).update(before, batch, step_scale)
         pool = [
-            kind.go_on(key, own, turn, after.synthetic, metrics["finite"])
+            kind.after_step(key, own, turn, after.synthetic, metrics["finite"])
             for kind, key, own, turn in zip(kinds, keys, state.networks, turns, strict=True)
         ]
         return PoolState(*after, tuple(pool)), metrics

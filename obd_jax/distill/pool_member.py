@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.
 
 @dataclasses.dataclass(frozen=True)
 class PoolMember:
-    """A kind of networks in plain values: what they are, how they are trained, what they count.
+    """A kind of network in plain values: architecture, training and weight in the loss.
 
     depth:            hidden layers.
     width:            of each.
@@ -32,15 +32,14 @@ class PoolMember:
     learning_rate:    of the optimiser.
     momentum:         of the optimiser.
     batch_size:       pairs per step of their training, drawn without replacement; None: all.
-    max_age:          training steps before a network starts anew.
-    steps_per_update: training steps of the one whose turn it is, after every outer step; 0: they
-                      stay as drawn.
+    max_age:          training steps after which a network is replaced by a new one.
+    steps_per_update: training steps of the network whose turn it is, after every outer step; 0:
+                      networks keep their initialisation.
     count:            networks of this kind, of different ages.
     ridge:            of the regression, in units of the mean squared norm of the pairs' features.
     feature_weight:   of the loss of ridge regression on the features; 0: none.
     output_weight:    of the loss of the network's own output; 0: none.
-    unroll:           training steps that the gradient of that output goes through, on top of those
-                      that the network has had.
+    unroll:           further training steps, before that output, that its gradient goes through.
     """
 
     depth: int
@@ -166,12 +165,12 @@ class Kind(NamedTuple):
 
         return jax.lax.scan(step, network, jax.random.split(key, steps))[0]
 
-    def go_on(
+    def after_step(
         self, key: Key, pool: Networks, turn: Array, synthetic: SyntheticData, finite: Array
     ) -> Networks:
         """The pool after the outer step in which the network of index `turn` took part.
 
-        That one has been trained on the set, or starts anew if it is old or the step not finite.
+        This network is trained on the set, or replaced if it is old or the step was not finite.
         """
         steps = self.member.steps_per_update
         train_key, start_key = jax.random.split(key)

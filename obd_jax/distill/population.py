@@ -37,7 +37,7 @@ def train_population(
     anneal: Callable[[np.ndarray], np.ndarray] = cosine_anneal,
     callback: PopulationCallback | None = None,
 ) -> tuple[DistillerState, list[dict[str, Any]]]:
-    """Distil P synthetic sets at once; a member equals what `train` makes of its key alone.
+    """Distil P synthetic sets at once; a member equals what `train` makes of its key.
 
     Args:
         keys: [P], of batches and students.
@@ -54,10 +54,10 @@ def train_population(
         states: where to resume, as `gather` made them of the callback's; None: from
             `synthetic`. The remaining steps are those of a run that was never stopped, bit for bit.
         record: that came with `states`.
-        mesh: devices that share out the members, of `device_mesh`; P must be a multiple of their
-            number. None: the first device of this process.
-        one_by_one: members of a device one after another, instead of together in every
-            operation; None: on CPUs, where kernel students of many sets leave the cache.
+        mesh: devices that the members are sharded over, from `device_mesh`; P must be a multiple of
+            their number. None: the first device of this process.
+        one_by_one: distil the members of a device one after another, instead of batched in every
+            operation; None: on CPUs, where kernel students of many sets exceed the cache.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
         callback: called with the states and {"step", "seconds", "loss" [P],
@@ -65,13 +65,13 @@ def train_population(
             Over several processes every process calls its own.
 
     Returns:
-        States with leaves [P, ...] and the records of the steps done here. A member's steps whose
-        loss or gradient is not finite are skipped, and counted in "skipped": other members go on.
-        The loss of a block without any other step is not a number.
+        States with leaves [P, ...] and the records of the steps done here. Steps of a member whose
+        loss or gradient is not finite are skipped and counted in "skipped"; other members continue.
+        If all steps of a block are skipped, its loss is NaN.
 
     Raises:
-        InvalidInputError: numbers not positive, or a population that its parts do not agree on or
-            that the devices cannot share.
+        InvalidInputError: numbers not positive, arguments for populations of different sizes, or P
+            not a multiple of the number of devices.
     """
     for name, value in (
         ("steps", steps),
@@ -95,7 +95,9 @@ def train_population(
         )
     mesh = device_mesh(jax.local_devices()[:1]) if mesh is None else mesh
     if members % mesh.size:
-        raise InvalidInputError(f"{members} sets cannot be shared equally by {mesh.size} devices")
+        raise InvalidInputError(
+            f"{members} sets cannot be sharded equally over {mesh.size} devices"
+        )
     if one_by_one is None:
         one_by_one = mesh.devices.flat[0].platform == "cpu"
 

@@ -77,7 +77,7 @@ def train(
             end, so a run that the budget stops is annealed too.
         state: where to resume, as the callback was given it; None: from `synthetic`. Without a
             budget the remaining steps are those of a run that was never stopped, bit for bit.
-        seconds: that `state` has cost, of the record it came with.
+        seconds: time that `state` has taken, from the record that came with it.
         steps_per_call: steps per compiled call, which is also the callback's interval.
         anneal: progress in [0, 1] -> factor of the outer step size.
         callback: called with the state and {"step", "progress", "seconds", "loss",
@@ -122,7 +122,7 @@ def train(
     ):
         """At most `count` steps, fewer when one is not finite; metrics [steps_per_call]."""
 
-        def go_on(carry):
+        def unfinished(carry):
             done, _, _, metrics = carry
             return (done < count) & metrics["finite"].all()
 
@@ -142,7 +142,9 @@ def train(
             "gradient_norm": jnp.zeros(steps_per_call),
             "finite": jnp.ones(steps_per_call, bool),
         }
-        return jax.lax.while_loop(go_on, step, (jnp.zeros((), jnp.int32), state, good, metrics))
+        return jax.lax.while_loop(
+            unfinished, step, (jnp.zeros((), jnp.int32), state, good, metrics)
+        )
 
     zeros = np.zeros(steps_per_call, np.float32)
     compiled = jax.jit(block).lower(batch_key, state, good, targets, zeros, 1).compile()

@@ -76,7 +76,7 @@ def make(environment: EnvironmentSpec) -> "gymnasium.Env":
     """
     name = environment.gymnasium_id
     if name is None:
-        raise InvalidInputError(f"{environment.name} is no task of Gymnasium")
+        raise InvalidInputError(f"{environment.name} is not a task of Gymnasium's")
     import gymnasium  # Here, so that data and distillation do without a simulator.
     import mujoco
 

@@ -24,9 +24,9 @@ class EnvironmentSettings:
 
     name: str | None = option(
         None,
-        "Environment: hopper; an id of Gymnasium's, Pendulum-v1, or package:MyEnv-v0 of a package "
-        "that registers it; brax:ant, Brax's own; playground:CartpoleBalance, MuJoCo Playground's; "
-        "none: policies are judged offline. Absent: that of the data, or of the set.",
+        "Environment: hopper; an id of Gymnasium's, as Pendulum-v1 or package:MyEnv-v0 (package "
+        "registers it); brax:ant, a task of Brax's own; playground:CartpoleBalance, one of MuJoCo "
+        "Playground's; none: policies are judged offline. Absent: that of the data, or of the set.",
         "env",
     )
     kwargs: str | None = option(
@@ -58,7 +58,7 @@ class EnvironmentSettings:
         try:
             found = json.loads(self.kwargs or "{}")
         except ValueError as error:
-            raise OptionError(f"{{env_kwargs}} {self.kwargs} is no JSON: {error}") from error
+            raise OptionError(f"{{env_kwargs}} {self.kwargs} is not JSON: {error}") from error
         if not isinstance(found, dict):
             raise OptionError(f"{{env_kwargs}} takes a JSON object, got {self.kwargs}")
         return found

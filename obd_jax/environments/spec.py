@@ -103,7 +103,7 @@ def normalized_score(spec: EnvironmentSpec, returns: Any) -> np.ndarray:
     """
     low, high = spec.reference_min, spec.reference_max
     if low is None or high is None:
-        raise InvalidInputError(f"returns of {spec.backend} are not to be normalised")
+        raise InvalidInputError(f"returns of {spec.backend} must not be normalised")
     return 100 * (np.asarray(returns, np.float64) - low) / (high - low)
 
 

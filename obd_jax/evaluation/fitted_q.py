@@ -1,4 +1,4 @@
-"""Fitted Q evaluation: what a policy would earn, from recorded transitions alone."""
+"""Fitted Q evaluation: the return of a policy, estimated from recorded transitions."""
 
 import functools
 from collections.abc import Callable
@@ -74,19 +74,19 @@ def fitted_q(
 ) -> FittedQ:
     """Critics with q(s, a) = r + discount q(s', pi(s')), from different initialisations.
 
-    The policy is known by its actions at the next observations, so it may be of any framework
-    (Le, Voloshin, Yue 2019, arXiv 1903.08738; by moving averages in place of rounds). Targets are
-    clipped to what rewards allow.
+    The policy is given by its actions at the next observations, so it may come from any framework
+    (Le, Voloshin, Yue 2019, arXiv 1903.08738; here with moving averages in place of rounds).
+    Targets are clipped to the range that the rewards allow.
 
     Args:
         key: of initialisations and batches.
         transitions: M of them.
         next_actions: [K, M, A] of K policies; member e evaluates policy e modulo K.
-        members: E critics, whose disagreement shows how far they can be believed.
+        members: E critics; their disagreement is a measure of their error.
         steps: of Adam, a multiple of `block`; its rate falls to 0 by a cosine.
         discount: of rewards.
         hidden_sizes: of the critics.
-        batch_size: transitions of a step, other ones for each member.
+        batch_size: transitions of a step, drawn separately for each member.
         learning_rate: at the start.
         target_rate: share of the critics in each step of their moving averages.
         block: steps in one compiled call.
@@ -96,8 +96,8 @@ def fitted_q(
         The moving averages.
 
     Raises:
-        InvalidInputError: steps that are no positive multiple of `block`, or next actions that do
-            not fit the transitions.
+        InvalidInputError: steps are not a positive multiple of `block`, or next actions do not fit
+            the transitions.
         FloatingPointError: a loss is not finite.
     """
     if steps < 1 or steps % block:

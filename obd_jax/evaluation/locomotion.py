@@ -40,7 +40,7 @@ class Task(NamedTuple):
     normal_velocities: whether the noise on velocities is normal; it is uniform otherwise.
     healthy_reward:    for every step.
     velocity_limit:    observed velocities are clipped to it.
-    heights:           open interval of the torso's height in which the task goes on, in metres.
+    heights:           open interval of the torso's height, in metres; outside the episode ends.
     angles:            the same of the torso's angle, in radians.
     others:            the same of all other coordinates and of all velocities.
     """
@@ -104,7 +104,7 @@ def reward(task: Task, velocity: Array, action: Array) -> Array:
 
 
 def healthy(task: Task, q: Array, qd: Array) -> Array:
-    """Whether the episode goes on, [] bool."""
+    """Whether the episode continues, [] bool."""
 
     def within(values, limits):
         return ((limits[0] < values) & (values < limits[1])).all()

@@ -45,7 +45,8 @@ def mjx_returns(
     """Returns of K policies in an environment of Brax, rolled out where JAX computes.
 
     All students and episodes advance together in one compiled program of BLOCK steps, called until
-    every episode has ended. One that has ended keeps its last state; it costs as much as before.
+    every episode has ended. An episode that has ended keeps its last state and costs as much as
+    before.
 
     Args:
         policy: (params, raw observations) -> actions.
@@ -101,7 +102,7 @@ class Member(NamedTuple):
 
     state:        arrays of Brax's states.
     observations: [K, E, D] raw.
-    running:      whether it goes on, bool.
+    running:      whether the episode continues, bool.
     total:        reward of this block, float32.
     steps:        of this block, int32.
     """
@@ -122,7 +123,7 @@ def _parts(count: int, most: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def programs(policy: Policy, name: str, simulator: str, students: int, episodes: int):
-    """Two compiled functions: what starts episodes, and what goes on with them.
+    """Two compiled functions: one starts episodes, the other continues them.
 
     Keys [K, E] -> members; (params with a leading axis [K], members, steps at most) -> members
     after a block of so many steps, or when all have ended; the members given are used up.
@@ -164,7 +165,7 @@ def programs(policy: Policy, name: str, simulator: str, students: int, episodes:
         )
 
     def advance(params, members, block):
-        def go_on(carry):
+        def unfinished(carry):
             step_number, members = carry
             return (step_number < block) & members.running.any()
 
@@ -174,7 +175,7 @@ def programs(policy: Policy, name: str, simulator: str, students: int, episodes:
 
         zero = jnp.zeros(members.running.shape)
         fresh = members._replace(total=zero, steps=zero.astype(jnp.int32))
-        return jax.lax.while_loop(go_on, step_all, (0, fresh))[1]
+        return jax.lax.while_loop(unfinished, step_all, (0, fresh))[1]
 
     return jax.jit(start), jax.jit(advance, donate_argnums=1)
 

@@ -17,7 +17,7 @@ def action_errors(actions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
     Args:
         actions: [K, B, A] of K policies, whose errors are averaged.
-        wanted: [B, A] what they should do.
+        wanted: [B, A] the actions to match.
     """
     difference = np.asarray(actions, np.float64) - np.asarray(wanted, np.float64)[None]
     return np.square(difference).mean(axis=(0, 2))
@@ -26,30 +26,30 @@ def action_errors(actions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def by_density(
     errors: np.ndarray, log_density: np.ndarray, parts: int = DENSITY_PARTS
 ) -> np.ndarray:
-    """Mean errors of equally many states each, the rarest first: [parts].
+    """Mean errors in equally large parts of the states, the rarest first: [parts].
 
     The last parts are the pivotal error of Lei et al. (2025), in states that the data often visit,
     the first ones the surrounding error, in those that they seldom do.
 
     Args:
         errors: [B].
-        log_density: [B] of the same states; its order alone counts.
+        log_density: [B] of the same states; only its order counts.
         parts: at most B.
 
     Raises:
         InvalidInputError: fewer states than parts.
     """
     if len(errors) < parts:
-        raise InvalidInputError(f"{len(errors)} states cannot be shared out to {parts} parts")
+        raise InvalidInputError(f"{len(errors)} states cannot be split into {parts} parts")
     ordered = np.asarray(errors)[np.argsort(log_density, kind="stable")]
     return np.array([part.mean() for part in np.array_split(ordered, parts)])
 
 
 class Preference(NamedTuple):
-    """What the teacher's critic says of a policy.
+    """How the teacher's critic rates a policy.
 
-    share: of the states where it prefers the teacher's action, a tie counting half.
-    lost:  mean of what the teacher's action is worth more, in discounted return.
+    share: share of the states where it prefers the teacher's action; a tie counts half.
+    lost:  mean advantage of the teacher's action, in discounted return.
     """
 
     share: float
@@ -57,7 +57,7 @@ class Preference(NamedTuple):
 
 
 def preference(teacher_values: np.ndarray, values: np.ndarray) -> Preference:
-    """q*(s, pi*(s)) beside q*(s, pi(s)).
+    """Compare q*(s, pi*(s)) with q*(s, pi(s)).
 
     Args:
         teacher_values: [B] of the teacher's actions.
@@ -69,14 +69,14 @@ def preference(teacher_values: np.ndarray, values: np.ndarray) -> Preference:
 
 
 def estimate(values: np.ndarray) -> dict[str, Any]:
-    """What a policy would earn, by an ensemble of critics.
+    """The return of a policy, estimated by an ensemble of critics.
 
     Args:
         values: [E, B] of the policy's actions in the first states of B episodes.
 
     Returns:
-        mean over members; spread, their standard deviation: how far they can be believed, not how
-        far the truth is; members, the mean of each.
+        mean, over members; spread, their standard deviation, which shows their disagreement but not
+        the error of the estimate; members, the mean of each.
     """
     members = np.asarray(values, np.float64).mean(axis=1)
     spread = float(members.std(ddof=1)) if len(members) > 1 else None

@@ -21,14 +21,14 @@ class RolloutSettings:
 
     students: K, trained for a score.
     episodes: E, of each student.
-    backend:  what rolls policies out.
+    backend:  simulator of the rollouts.
     """
 
-    students: int = option(10, "K, students trained for a score.")
-    episodes: int = option(10, "E, episodes of each student.")
+    students: int = option(10, "Students that are trained for a score.")
+    episodes: int = option(10, "Episodes of each student.")
     backend: str = option(
         "gymnasium",
-        "Rolls policies out. gymnasium; mjx: Gymnasium's MuJoCo models in JAX (hopper, "
+        "Simulator of rollouts. gymnasium; mjx: Gymnasium's MuJoCo models in JAX (hopper, "
         "halfcheetah, walker2d); brax: Brax's own tasks of these names, whose returns are not "
         "comparable and stay raw.",
         "eval_backend",
@@ -41,12 +41,12 @@ class RolloutSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSettings(RolloutSettings):
-    """The same, and scores along distillation.
+    """The same, and scores during distillation.
 
     curve_points: how many; 0: none.
     """
 
-    curve_points: int = option(8, "Scores along distillation, for the curve; 0: none.")
+    curve_points: int = option(8, "Scores during distillation, for the curve; 0: none.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,8 +64,8 @@ class OfflineSettings:
 
     holdout: float | None = option(
         None,
-        "Share of the episodes that are held out, and that policies are judged on without an "
-        f"environment; 0: none. Absent: {HOLDOUT} where env is none, else 0.",
+        "Share of the episodes to hold out, for measures without an environment; 0: none. Absent: "
+        f"{HOLDOUT} if env is none, else 0.",
     )
     fqe_steps: int = option(
         10_000, f"Steps of fitted Q evaluation, a multiple of {FQE_BLOCK}; 0: none."

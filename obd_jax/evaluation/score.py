@@ -106,7 +106,8 @@ def score_students(
         progress: of the rollouts.
 
     Returns:
-        100 for the reference expert, 0 for the random policy; raw where these are not known.
+        Normalised returns, 100 for the reference expert and 0 for the random policy; raw returns if
+        these references are unknown.
     """
     if student.deterministic:
         students, episodes = 1, students * episodes

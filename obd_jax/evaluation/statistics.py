@@ -48,19 +48,19 @@ def stratified_bootstrap_interval(
 def seeds_interval(
     means: Sequence[np.ndarray], *, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Interval of the mean over tasks by Student's t, from what seeds of each task differ by.
+    """Interval of the mean over tasks by Student's t, from the variation between seeds.
 
-    A seed's mean holds all that varies below it: the set, its students, their episodes. Tasks count
-    alike and are never mixed; the degrees of freedom are those of Welch and Satterthwaite. Two or
-    three seeds give a wide interval, as they should. Episodes that all seeds share are given, not
-    sampled, and a rare fall that no seed shows is in no interval.
+    A seed's mean includes all variation within the seed: the set, its students, their episodes.
+    Tasks have equal weight and are never mixed; the degrees of freedom are those of Welch and
+    Satterthwaite. Two or three seeds give a wide interval, as they should. The interval does not
+    cover the variation of episodes that all seeds share, nor rare falls that no seed shows.
 
     Args:
         means: of each task [seeds], the mean score of every seed.
         confidence: coverage of the interval.
 
     Returns:
-        Lower and upper end; None where a task has one seed, which says nothing of others.
+        Lower and upper end; None if a task has one seed, which gives no information on other seeds.
     """
     from scipy.stats import t  # Takes a while, and most commands begin without it.
 

@@ -49,7 +49,7 @@ def fit_students(key: Key, student: Student, synthetic: SyntheticData, count: in
 def student_policy(student: Student) -> Policy:
     """The student as a policy on raw observations; its params are (student's, normalizer).
 
-    Cached, so that whatever is compiled for a student's policy is compiled once.
+    Cached, so that code for a student's policy is compiled once.
     """
 
     def policy(params: tuple[Params, Normalizer], observations: Array) -> Array:

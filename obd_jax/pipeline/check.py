@@ -38,7 +38,7 @@ class CheckSettings:
         "Columns of a CSV or Parquet table: 'observations:x,y,v_*; actions:u; rewards:r; "
         "terminals:done'.",
     )
-    out: str | None = option(None, "PNG file of the lengths and returns of episodes.")
+    out: str | None = option(None, "PNG file to draw the lengths and returns of episodes in.")
 
     def __post_init__(self) -> None:
         if self.out is not None and pathlib.Path(self.out).suffix != ".png":
@@ -101,7 +101,7 @@ def _read(path: str, summary: Summary) -> Iterator[str]:
 def _episodes(summary: Summary) -> Iterator[str]:
     """How many episodes, why they end, their lengths and returns."""
     if not len(summary.lengths):
-        yield "single transitions out of order: episodes are not known"
+        yield "single transitions out of order, so episodes are unknown"
         return
     yield f"{len(summary.lengths):,} episodes, which end by"
     for end in summary.ends:
@@ -177,12 +177,12 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
         flags.append(f"--columns={shlex.quote(settings.columns)}")
     task = summary.recording.environment
     flags.append(f"--env={task or 'none'}")
-    yield "a run would take"
+    yield "a run would use"
     if task is None:
         yield "  task     none is named, so students are judged on held-out episodes; --env=ID"
         yield "           scores them in a task of Gymnasium as well"
     if rewarded:
-        yield "  teacher  none comes with these data: rebrac, trained on them, gives pi* and q*"
+        yield "  teacher  none comes with these data: rebrac is trained on them for pi* and q*"
         yield "           (td3_bc, iql, cal_ql, or a file of yours)"
         flags.append("--teacher=rebrac")
     else:
@@ -191,8 +191,8 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
         flags.append("--objective=dbc")
     returns = offline.episode_returns
     if rewarded and len(returns) > 1 and np.median(returns) < 0.5 * returns.max():
-        yield "  states   half of the episodes earn less than half of the best: their own are left"
-        yield "           out by --least_return=0.33"
+        yield "  states   half of the episodes have less than half of the best return:"
+        yield "           --least_return=0.33 keeps those with a third of it or more"
         flags.append("--least_return=0.33")
     pairs = min(Distillation().start.pairs, len(offline))
     yield f"  student  kernel, {pairs} pairs"

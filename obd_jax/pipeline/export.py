@@ -22,11 +22,13 @@ class ExportSettings:
     seed:   of a student's initialisation.
     """
 
-    format: str | None = option(None, f"One of {', '.join(FORMATS)}. Required.")
+    format: str | None = option(None, f"Format: one of {', '.join(FORMATS)}. Required.")
     out: str | None = option(
         None, "New file (d4rl), or new or empty folder (all others). Required."
     )
-    seed: int = option(0, "Of the student's initialisation, for numpy; those in closed form: none.")
+    seed: int = option(
+        0, "Seed of the student's initialisation, for numpy; closed-form students ignore it."
+    )
 
     def __post_init__(self) -> None:
         if self.format is not None:

@@ -34,10 +34,8 @@ class MemberSettings:
     temperatures: of SDW; None: that of the run.
     """
 
-    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the members, in place of one seed.")
-    temperatures: tuple[float, ...] | None = option(
-        None, "Temperatures of SDW, in place of a single one."
-    )
+    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the sets.")
+    temperatures: tuple[float, ...] | None = option(None, "Temperatures of SDW.")
 
     def __post_init__(self) -> None:
         for name in ("seeds", "temperatures"):
@@ -177,11 +175,13 @@ def _mesh(members: int, reporter: Reporter) -> Any:
     if jax.process_count() == 1:
         used = devices_for(members, len(devices))
         if used < len(devices):
-            reporter.note(f"{used} of {len(devices)} devices share the {members} sets equally")
+            reporter.note(f"the {members} sets are sharded over {used} of {len(devices)} devices")
         devices = devices[:used]
     mesh = distill.device_mesh(devices)
     if members % mesh.size:
-        raise InvalidInputError(f"{members} sets cannot be shared equally by {mesh.size} devices")
+        raise InvalidInputError(
+            f"{members} sets cannot be sharded equally over {mesh.size} devices"
+        )
     return mesh
 
 

@@ -80,15 +80,17 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
     if problem.teacher is None and settings.objective.name is None:
         raise OptionError(
             "a near-expert policy is needed: {teacher} takes an algorithm that is trained on the "
-            "data (rebrac, td3_bc, iql, cal_ql), a file or a function; {objective}=dbc does "
-            "without, as {teacher}=none does, and clones the data's own actions"
+            "data (rebrac, td3_bc, iql, cal_ql), a file or a function; {objective}=dbc needs "
+            "none, like {teacher}=none, and clones the data's own actions"
         )
     settings.objective.chosen(teacher)  # Refuses an objective that needs one, if none is there.
     offline, least = problem.data, settings.objective.least_return
     kept = offline
     if least > 0:
         kept = data.best_episodes(offline, least)
-        reporter.note(f"distils {len(kept):,} of {len(offline):,} states, those of good episodes")
+        reporter.note(
+            f"distilling {len(kept):,} of {len(offline):,} states, those of good episodes"
+        )
     start = settings.start
     if start.start is None and start.pairs > len(kept):
         raise OptionError(
@@ -97,7 +99,7 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
     normalizer = data.normalizer(offline.observations)
     constant = data.constant_columns(offline.observations).tolist()
     if constant:
-        reporter.note(f"constant observation columns {constant}: centred, not scaled up")
+        reporter.note(f"constant observation columns {constant}: centred, not scaled")
     recipe = recipe_of(settings.students)
     return Prepared(
         problem.environment,

@@ -28,10 +28,10 @@ class Problem:
     data:        transitions in raw units, actions in [-1, 1].
     teacher:     a `Teacher`; a file; a function of raw observations [B, D] that returns actions
                  [B, A] in the environment's units; the name of an algorithm of
-                 `teachers.ALGORITHMS`, which is trained on the data when it is needed; "none":
-                 the data's own actions are cloned (DBC); None: the package's for embedded data
-                 and the toy, and none for other data.
-    environment: where policies are scored, a record or a name; None: nowhere.
+                 `teachers.ALGORITHMS`, which is trained on the data when the teacher is needed;
+                 "none": clone the data's own actions (DBC); None: the package's teacher for
+                 embedded data and the toy, no teacher for other data.
+    environment: where policies are scored, an `EnvironmentSpec` or a name; None: nowhere.
     held_out:    episodes that are not in the data, to judge policies by without an environment
                  (`data.hold_out`); None: there are none.
 
@@ -86,29 +86,29 @@ def _refuse_other_task(environment: EnvironmentSpec, own: Provenance, what: str)
     task = environment.gymnasium_id or environment.name
     if own.environment is not None and not environments.same_task(own.environment, task):
         raise InvalidInputError(
-            f"{what}, {own.name}, is of {own.environment}; policies would be scored in {task}"
+            f"{what}, {own.name}, is for {own.environment}, but policies would be scored in {task}"
         )
 
 
 def _refuse_unscaled(environment: EnvironmentSpec, offline: OfflineData) -> None:
-    """Refuse data of which nothing tells whether their actions are in the environment's units."""
+    """Refuse data whose actions may be in the environment's units or in [-1, 1]."""
     bounds, name = environment.action_bounds, offline.provenance.name
     if bounds is not None and offline.action_bounds is None:
         raise InvalidInputError(
-            f"actions of {environment.name} lie in {bounds}, those of {name} are taken as recorded "
-            f"in [-1, 1]: load the data with action_bounds, environments.get"
+            f"actions of {environment.name} lie in {bounds}, but those of {name} are assumed to "
+            "be in [-1, 1]: load the data with action_bounds=environments.get"
             f"({environment.name!r}).action_bounds for actions in the environment's units"
         )
 
 
-def _say_unknown_task(problem: Problem, reporter: Reporter) -> None:
-    """Say where nothing tells whether data, teacher and environment are of one task."""
+def _report_unknown_task(problem: Problem, reporter: Reporter) -> None:
+    """Report if it is unknown whether data, teacher and environment are of one task."""
     environment, recorded = problem.environment, problem.data.provenance
     if environment is None or recorded.source == toy.SOURCE:
         return
     task = environment.gymnasium_id or environment.name
     if recorded.environment is None:
-        reporter.note(f"{recorded.name} does not name its task; taken as {task}")
+        reporter.note(f"{recorded.name} does not name its task; assumed to be {task}")
     elif recorded.environment != task:
         reporter.note(f"recorded in {recorded.environment}, scored in {task}")
     if isinstance(problem.teacher, Teacher) and problem.teacher.provenance.environment is None:
@@ -134,7 +134,7 @@ def _trained(algorithm: str, offline: OfflineData, environment: Any, reporter: R
     folder = data.default_cache() / "teachers" / name
     with locked(folder, reporter.note):
         if not (folder / "results.json").exists():
-            reporter.note(f"trains {algorithm}, kept in {folder}; the same command resumes it")
+            reporter.note(f"training {algorithm} in {folder}; the same command resumes it")
             train_in(folder, settings, environment, offline, reporter)
     reporter.note(f"teacher: {algorithm}, in {folder}")
     return teachers.load_teacher(folder / "teacher.npz")
@@ -161,7 +161,7 @@ def load_data(
         raise OptionError("give either {dataset} or {dataset_path}")
     if settings.dataset_path is not None and named is None:
         raise OptionError(
-            "{dataset_path} needs {env}, the environment of the data; {env}=none does without one"
+            "{dataset_path} needs {env}, the environment of the data; {env}=none runs without one"
         )
     chosen = settings.source != "auto" or settings.data_rows not in (0, data.FIRST_ROWS)
     if settings.dataset == "toy":
@@ -236,16 +236,16 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
     held_out, share = None, settings.offline.share(environment is not None)
     if share > 0:
         offline, held_out = data.hold_out(offline, share, settings.run.seed, reporter.note)
-        reporter.note(f"{len(held_out):,} states held out; {len(offline):,} to learn from")
+        reporter.note(f"{len(held_out):,} states are held out; {len(offline):,} remain")
     if environment is not None:
         environment = environments.simulated_by(environment, settings.scores.backend)
     problem = Problem(offline, teacher, environment, held_out)
-    _say_unknown_task(problem, reporter)
+    _report_unknown_task(problem, reporter)
     given = problem.teacher if isinstance(problem.teacher, Teacher) else None
     if held_out is not None and given is not None and given.provenance.source != "closed form":
         reporter.note(
-            f"teacher {given.provenance.name} is not trained here: it may have seen the episodes "
-            "held out"
+            f"teacher {given.provenance.name} is not trained here: it may have seen the held-out "
+            "episodes"
         )
     if isinstance(problem.teacher, Teacher) and not chosen.is_file:
         provenance = problem.teacher.provenance

@@ -36,10 +36,10 @@ class RenderSettings:
     path: str | None = option(
         None, "The distilled set: distilled.npz of a run, or its folder. Required."
     )
-    out: str | None = option(None, "Folder of the pictures, new or empty. Required.")
-    student: str | None = option(None, "Student by name; absent: that of the set's card.")
-    episodes: int = option(3, "Episodes, side by side.")
-    seconds: float = option(4.0, "Of each episode at most, in the task's time.")
+    out: str | None = option(None, "Folder for the pictures, new or empty. Required.")
+    student: str | None = option(None, "Name of a student; absent: the one in the set's card.")
+    episodes: int = option(3, "Episodes to show next to each other.")
+    seconds: float = option(4.0, "Maximum length of an episode, in simulated seconds.")
 
     def __post_init__(self) -> None:
         positive(episodes=self.episodes, seconds=self.seconds)
@@ -55,7 +55,7 @@ def render(settings: RenderSettings, reporter: Reporter = CONSOLE) -> dict[str, 
         raise OptionError("{path}, the distilled set, and {out}, a folder, are required")
     out = pathlib.Path(settings.out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OptionError(f"{{out}} {out} is no new or empty folder")
+        raise OptionError(f"{{out}} {out} is not a new or empty folder")
     distilled = artefacts.load(settings.path)
     card = distilled.card
     observation_size, action_size = (array.shape[1] for array in distilled.synthetic)
@@ -110,7 +110,7 @@ def teacher_of_card(card: dict[str, Any], reporter: Reporter) -> Teacher | None:
         read = teachers.load_file(name, stats, stats_key)
         found = read if isinstance(read, Teacher) else None
     if found is None or found.provenance.sha256 != recorded.get("sha256"):
-        reporter.note(f"without the teacher: {name} is not here, or has changed")
+        reporter.note(f"the teacher is not shown: {name} is missing or has changed")
         return None
     return found
 

@@ -36,10 +36,10 @@ class RescoreSettings:
     path: str | None = option(
         None, "The distilled set: distilled.npz of a run, or its folder. Required."
     )
-    out: str | None = option(None, "JSON file to write, new; absent: only the table is printed.")
+    out: str | None = option(None, "New JSON file for the scores; absent: they are only printed.")
     environment: EnvironmentSettings = part(EnvironmentSettings)
-    seed: int | None = option(None, "Seed of the students; absent: that of the run.")
-    ensemble: int = option(1, "Students that act together, by their mean action.")
+    seed: int | None = option(None, "Seed of the students; absent: the run's.")
+    ensemble: int = option(1, "Students in an ensemble, which acts by their mean action.")
     rollouts: RolloutSettings = part(RolloutSettings, "scores")
 
     def __post_init__(self) -> None:
@@ -183,4 +183,4 @@ def _refuse_unusable(out: pathlib.Path) -> None:
         raise OptionError(f"{{out}} {out} exists already; give a new file")
     folder = out.absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise OptionError(f"{{out}} {out} cannot be written: {folder} is no writable folder")
+        raise OptionError(f"{{out}} {out} cannot be written: {folder} is not a writable folder")

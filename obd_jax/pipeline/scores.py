@@ -109,7 +109,7 @@ def score_references(
     }
     chosen = random_real(pairs, prepared)
     task = prepared.environment
-    kept = _kept if task.functional is not None or task.name in environments.KNOWN else _scored
+    kept = _cached if task.functional is not None or task.name in environments.KNOWN else _scored
     of_random = kept(
         "random_real",
         {
@@ -154,13 +154,13 @@ Returns = Callable[[], np.ndarray | None]
 def _scored(
     name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
 ) -> dict[str, Any] | None:
-    """The summary of returns, scored now; arguments as for `_kept`."""
+    """The summary of returns, scored now; arguments as for `_cached`."""
     del name, identity, reporter
     found = returns()
     return None if found is None else evaluation.summarize(found)
 
 
-def _kept(
+def _cached(
     name: str, identity: dict[str, Any], returns: Returns, reporter: Reporter
 ) -> dict[str, Any] | None:
     """The summary of returns, from the cache if they were scored before.
@@ -174,7 +174,7 @@ def _kept(
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = default_cache() / "scores" / f"{name}-{digest}.json"
     if path.exists():
-        reporter.note(f"{name}: scored before, {path}")
+        reporter.note(f"{name}: score read from {path}")
 
     def read(path: pathlib.Path) -> dict[str, Any] | None:
         try:
@@ -340,11 +340,11 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         row = results["returns"]["synthetic"]
         point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)
         lines.append(
-            f"curve: its last point {curve['last']:.1f} is of {point}; the score "
-            f"{row['mean']:.1f} of {score}, other ones"
+            f"curve: its last point {curve['last']:.1f} is over {point}; the score "
+            f"{row['mean']:.1f} is over {score}, which are others"
         )
     if "networks" in results["returns"]:
-        lines.append("networks: of three layers, 1,000 training steps on the same set")
+        lines.append("networks: three layers, 1,000 training steps on the same set")
     lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",

@@ -39,8 +39,9 @@ class Distillation:
     outer: OuterSettings = part(OuterSettings, "outer optimisation")
     precision: str = option(
         "highest",
-        f"Of networks' matrix products: one of {', '.join(PRECISIONS)}. GPUs and TPUs compute "
-        "float32 products faster and coarser otherwise. Kernel students always use the highest.",
+        f"Precision of networks' matrix products: one of {', '.join(PRECISIONS)}. Below "
+        "highest, GPUs and TPUs compute float32 products faster but less exactly. Kernel students "
+        "always use highest.",
     )
 
     def __post_init__(self) -> None:

@@ -31,16 +31,16 @@ from obd_jax.types import Student
 
 @dataclasses.dataclass(frozen=True)
 class MLPStudents:
-    """Networks that a set is distilled for: the recipe, others beside it, narrow ones before it.
+    """Networks that a set is distilled for: the recipe, further ones, and narrow ones first.
 
     recipe:        of the student that the set is for.
     meta_gradient: through its training.
-    also_depths:   other numbers of hidden layers that the set serves too.
-    also_steps:    other numbers of training steps that the set serves too.
+    also_depths:   numbers of hidden layers of further students to distil for.
+    also_steps:    numbers of training steps of further students to distil for.
     lazy_weight:   weight of the student's linear approximation in the objective; 0: without.
-    narrow_widths: of networks that stand in for the student first.
+    narrow_widths: widths of networks to distil for first, in place of the student.
     narrow_steps:  outer steps for each width.
-    narrow_spread: what their variance over initialisations counts.
+    narrow_spread: weight of their variance over initialisations.
     """
 
     recipe: MLPRecipe = part(MLPRecipe)
@@ -48,20 +48,20 @@ class MLPStudents:
         TRAINERS, "reverse", f"Through the student's training: one of {', '.join(TRAINERS)}."
     )
     also_depths: tuple[int, ...] = option(
-        (), "Other numbers of hidden layers that the set serves too."
+        (), "Numbers of hidden layers of further students to distil for."
     )
     also_steps: tuple[int, ...] = option(
-        (), "Other numbers of training steps that the set serves too."
+        (), "Numbers of training steps of further students to distil for."
     )
     lazy_weight: float = option(
-        0.0, "Weight of the linear approximation of an SGD student in the objective."
+        0.0, "Weight of the linearised MLP, a second student, in the objective."
     )
     narrow_widths: tuple[int, ...] = option(
-        (), "Widths of narrow, centred networks that stand in for the student first."
+        (), "Widths of narrow, centred networks to distil for first, in place of the student."
     )
-    narrow_steps: tuple[int, ...] = option((), "Outer steps for each of the narrow widths.")
+    narrow_steps: tuple[int, ...] = option((), "Outer steps of each narrow width.")
     narrow_spread: float = option(
-        0.4, "What the variance over initialisations counts for them; 1: all of it."
+        0.4, "Weight of their variance over initialisations; 1: all of it counts."
     )
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class MLPStudents:
         window = getattr(self.meta_gradient, "window", 0)
         if window > shortest:
             raise OptionError(
-                f"{{window}} must be at most the least of {{inner_steps}} and {{also_steps}}, "
+                f"{{window}} must be at most the smallest of {{inner_steps}} and {{also_steps}}, "
                 f"{shortest}, got {window}"
             )
         for name in ("also_depths", "also_steps"):
@@ -87,7 +87,7 @@ class MLPStudents:
         widths, steps = self.narrow_widths, self.narrow_steps
         if len(widths) != len(steps) or min((*widths, *steps), default=1) < 1:
             raise OptionError(
-                "{narrow_widths} and {narrow_steps} must be as many positive numbers each, got "
+                "{narrow_widths} and {narrow_steps} must be equally many positive numbers, got "
                 f"{widths} and {steps}"
             )
         if widths and max(widths) >= max(recipe.hidden_sizes):
@@ -106,7 +106,7 @@ class PoolStudents:
     depths:        hidden layers; each is a kind of networks.
     width:         of every layer.
     optimizer:     of the networks' training, with its learning rate.
-    max_age:       training steps before a network starts anew.
+    max_age:       training steps after which a network is replaced by a new one.
     turn_steps:    training steps of a network after each outer step that it took part in.
     count:         networks of a kind, of different ages.
     ridge:         of the regression on the networks' features.
@@ -114,25 +114,29 @@ class PoolStudents:
     """
 
     recipe: KernelRecipe = part(KernelRecipe)
-    kernel_weight: float = option(1.0, "Weight of the kernel student beside 1 for each depth.")
+    kernel_weight: float = option(
+        1.0, "Weight of the kernel student's loss; each depth has weight 1."
+    )
     depths: tuple[int, ...] = option(
         (2, 4), "Hidden layers of the networks in the pool.", "pool_depths"
     )
-    width: int = option(256, "Width of their layers.", "pool_width")
+    width: int = option(256, "Width of the hidden layers.", "pool_width")
     optimizer: str = option(
-        "adam", f"Trains them: one of {', '.join(OPTIMIZERS)}.", "pool_optimizer"
+        "adam", f"Optimiser of the networks: one of {', '.join(OPTIMIZERS)}.", "pool_optimizer"
     )
-    learning_rate: float = option(1e-3, "Their learning rate.", "pool_learning_rate")
-    max_age: int = option(600, "Training steps before a network starts anew.", "pool_age")
+    learning_rate: float = option(1e-3, "Learning rate of the networks.", "pool_learning_rate")
+    max_age: int = option(
+        600, "Training steps after which a network is replaced by a new one.", "pool_age"
+    )
     turn_steps: int = option(
-        3, "Training steps of a network after each outer step that it took part in.", "pool_steps"
+        3, "Training steps of a network after each outer step that used it.", "pool_steps"
     )
-    count: int = option(8, "Networks of a depth, of different ages.", "pool_count")
+    count: int = option(8, "Networks of each depth, of different ages.", "pool_count")
     ridge: float = option(1e-3, "Ridge of the regression on the networks' features.", "pool_ridge")
     unroll: int = option(
         0,
-        "The output of a network after so many more training steps counts in the loss too, and the "
-        "gradient goes through them; 0: features alone, at a fifth of the cost of 5.",
+        "The loss includes the output of a network after this many further training steps, and the "
+        "gradient goes through them; 0: features only, at a fifth of the cost of 5.",
         "pool_unroll",
     )
 

@@ -30,11 +30,11 @@ from obd_jax.types import InvalidInputError, Key, SyntheticData
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A distilled set with all that it was made from.
+    """A distilled set and everything that it was made from.
 
     distilled: the set, with normalisation and card.
     settings:  of the distillation.
-    prepared:  what it started from.
+    prepared:  inputs of the distillation.
     history:   one record for every block of outer steps: "step", "seconds", "loss" ...
     seconds:   by phase.
     """
@@ -179,15 +179,15 @@ def synthesize(
     """Distil a problem into a few synthetic pairs.
 
     Args:
-        key: of everything random.
+        key: for all randomness.
         problem: data, teacher and, if there is one, environment.
         settings: of the distillation; None: the default of the student.
-        reporter: for progress, on stderr; `reporting.SILENT` says nothing.
+        reporter: for progress, by default on stderr; `reporting.SILENT` prints nothing.
         **options: of `Distillation` by name, which override the settings: `pairs=64`,
             `student="mlp"`, `temperature=0.1`, `outer_steps=500` ...
 
     Returns:
-        The set with a policy; nothing is written before its `save`.
+        The distilled set, with a policy. Call its `save` to write files.
 
     Raises:
         InvalidInputError: problem, settings or options cannot be used.

@@ -34,16 +34,16 @@ class TrainingSettings:
     checkpoint_minutes: between two checkpoints.
     """
 
-    algorithm: str = option("rebrac", f"One of {', '.join(teachers.ALGORITHMS)}.")
-    options: str = option("", "Of the algorithm: name=value,name=value.")
+    algorithm: str = option("rebrac", f"Algorithm: one of {', '.join(teachers.ALGORITHMS)}.")
+    options: str = option("", "Options of the algorithm: name=value,name=value.")
     steps: int = option(100_000, f"Updates, a multiple of {BLOCK}.")
     precision: str = option(
-        "highest", f"Of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
+        "highest", f"Precision of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
     )
-    seed: int = option(0, "Seed of everything random.")
+    seed: int = option(0, "Seed of all randomness.")
     episodes: int = option(20, "Episodes of the final score.")
-    curve_points: int = option(10, "Scores along training.")
-    checkpoint_minutes: float = option(1.0, "Between two checkpoints of training.")
+    curve_points: int = option(10, "Scores during training.")
+    checkpoint_minutes: float = option(1.0, "Minutes between two checkpoints.")
 
     def __post_init__(self) -> None:
         at_least(1, episodes=self.episodes, curve_points=self.curve_points)
@@ -88,7 +88,7 @@ def train_in(
         environment: where the teacher is scored; None: nowhere.
         offline: the data.
         reporter: for progress.
-        origin: options that the data were loaded with, recorded beside the settings.
+        origin: options that the data were loaded with, recorded with the settings.
 
     Raises:
         InvalidInputError: data that cannot be used, or a folder of another training.

@@ -17,9 +17,9 @@ from obd_jax.types import InvalidInputError
 class Restored(NamedTuple):
     """A checkpoint that was read.
 
-    step:  that it was saved with.
+    step:  step that it was saved at.
     state: the pytree of arrays and keys.
-    notes: what was saved beside it.
+    notes: JSON object that was saved with it.
     """
 
     step: int
@@ -30,9 +30,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The newest checkpoints in a folder, written by Orbax in the background.
 
-    A checkpoint appears whole or not at all. One that cannot be written is reported and costs
-    nothing else: the caller continues, and those before it stay. A context that waits, at its end,
-    for what is being written.
+    Checkpoints are written atomically. If one cannot be written, this is reported; the caller
+    continues, and earlier checkpoints are kept. This is a context manager; on exit it waits for
+    pending writes.
     """
 
     def __init__(self, folder: pathlib.Path, note: Callable[[str], None], keep: int = 3):
@@ -92,8 +92,8 @@ class Checkpoints:
 
     def _failed(self, error: Exception) -> None:
         self._note(
-            f"checkpoint {self._folder / str(self._saving)} could not be written, those before it "
-            f"stay: {_reason(error)}"
+            f"checkpoint {self._folder / str(self._saving)} could not be written; earlier ones "
+            f"are kept: {_reason(error)}"
         )
         with contextlib.suppress(Exception):  # The same again.
             self._manager.close()
@@ -124,11 +124,11 @@ class Checkpoints:
             for worse in damaged:
                 self._manager.delete(worse)
             if damaged:
-                self._note(f"falls back to the one before, {self._folder / str(step)}")
+                self._note(f"using the previous checkpoint, {self._folder / str(step)}")
             return found
         if damaged:
             raise InvalidInputError(
-                f"no checkpoint in {self._folder} can be read; remove them to start again"
+                f"no checkpoint in {self._folder} can be read; remove them to restart"
             )
         return None
 
@@ -139,18 +139,18 @@ class Checkpoints:
             step, args=args.Composite(content=args.JsonRestore())
         ).content
         if content.pop("seal") != _digest(content):
-            raise ValueError("its record is not what was saved")
+            raise ValueError("its record differs from what was saved")
         forms = [leaf.split()[0] for leaf in content["leaves"]]
         if forms != [_form(leaf) for leaf in jax.tree.leaves(like)]:
             raise InvalidInputError(
-                f"checkpoint {self._folder / str(step)} is of another algorithm or data"
+                f"checkpoint {self._folder / str(step)} is for another algorithm or other data"
             )
         state = like
         if forms:
             args = args.Composite(state=args.StandardRestore([jax.tree.map(_abstract, like)]))
             (state,) = self._manager.restore(step, args=args).state
         if _fingerprints(state) != content["leaves"]:
-            raise ValueError("its arrays are not what was saved")
+            raise ValueError("its arrays differ from what was saved")
         return Restored(step, state, content["notes"])
 
     def close(self) -> None:

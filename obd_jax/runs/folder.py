@@ -34,7 +34,7 @@ _OWN = {
 
 @contextlib.contextmanager
 def lock(path: pathlib.Path) -> Iterator[None]:
-    """Inside, no other process works in a folder, which is made if need be.
+    """Context in which no other process can work in a folder, which is created if needed.
 
     Raises:
         InvalidInputError: another process is, or the folder cannot be written.
@@ -68,7 +68,7 @@ def check_same(
     are_options: bool = True,
     extra: bool = False,
 ) -> None:
-    """Compare settings with those that the work in a folder was begun with.
+    """Compare settings with those that the work in a folder was started with.
 
     Args:
         folder: of a run.
@@ -205,10 +205,10 @@ def _refuse_content(path: pathlib.Path, config: dict[str, Any], ignore: Sequence
 
 
 class RunFolder:
-    """Writer of a run's files, alone in its folder; configuration and results appear whole or not.
+    """Writer of a run's files, which locks the folder and writes whole files atomically.
 
-    A context; when it ends, another process may resume in the folder. If `InvalidInputError` ends
-    it before there are metrics, nothing of a new run is left in the folder.
+    This is a context manager; after its exit, another process may resume in the folder. If
+    `InvalidInputError` ends it before there are metrics, a new run leaves nothing in the folder.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def phase(
     make: Callable[[], tuple[Any, Any]],
     place: str | None = None,
 ) -> tuple[Any, Any]:
-    """A phase of a run that is done once: what `make` returns, or returned before.
+    """Run a phase once: return the result of `make`, or the saved result of an earlier call.
 
     Args:
         folder: of the run; None keeps nothing.
@@ -49,7 +49,7 @@ def phase(
 
 
 class Saver:
-    """Saves the state of a loop from time to time, and when a signal is to end it.
+    """Saves the state of a loop from time to time, and when a signal is about to end it.
 
     found: where the loop resumes; None: from its beginning.
     """
@@ -90,7 +90,7 @@ def checkpointing(
     reporter: Reporter,
     prepare: Callable[[], None] = lambda: None,
 ) -> Iterator[Saver]:
-    """Inside, a loop is saved, and signals wait for the end of its blocks.
+    """Context in which a loop is saved, and signals wait for the end of its blocks.
 
     Args:
         folder: of the run.

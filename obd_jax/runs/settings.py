@@ -17,16 +17,16 @@ class RunOptions:
     out:                folder, new or empty; None: named after the time.
     seed:               of everything random.
     checkpoint_minutes: between two checkpoints.
-    writers:            services that are shown the metrics, separated by commas.
+    writers:            services that also get the metrics, separated by commas.
     """
 
-    out: str | None = option(None, "Run folder, new or empty; absent: runs/ and the time.")
-    seed: int = option(0, "Seed of everything random.")
+    out: str | None = option(None, "Run folder, new or empty. Absent: runs/TIME.")
+    seed: int = option(0, "Seed of all randomness.")
     checkpoint_minutes: float = option(
-        1.0, "Between two checkpoints of distillation; 0: one after every ten steps."
+        1.0, "Minutes between two checkpoints of distillation; 0: one after every ten steps."
     )
     writers: str = option(
-        "", f"Shown the metrics beside metrics.jsonl: any of {', '.join(WRITERS)}."
+        "", f"Services that also get the metrics of metrics.jsonl: any of {', '.join(WRITERS)}."
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGTERM asked the program to end, as queues do that need the machine for others."""
+    """SIGTERM asked the program to end, as queues do when they need the machine."""
 
 
 def stop(*_: object) -> None:
@@ -17,10 +17,10 @@ def stop(*_: object) -> None:
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[Callable[[], KeyboardInterrupt | None]]:
-    """Inside, SIGTERM and Ctrl-C interrupt nothing, so that a block of work is ended and saved.
+    """Context that defers SIGTERM and Ctrl-C, so that a block of work can finish and be saved.
 
-    The function given returns what they would have raised, for the caller to raise then; it is
-    raised at the end of the context at the latest. A second signal has its effect at once.
+    The context yields a function that returns the deferred exception, or None; the caller raises it
+    after the block. At the latest it is raised on exit. A second signal takes effect at once.
     """
     received: list[KeyboardInterrupt] = []
     if threading.current_thread() is not threading.main_thread():

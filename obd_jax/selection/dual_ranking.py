@@ -10,9 +10,9 @@ def dual_ranking(
 ) -> np.ndarray:
     """Rows of early states, rare and of high value (SDR, Lei et al. 2026, arXiv 2512.18246).
 
-    Of the states up to `last_step` of their episodes those are taken whose rank by value, from
-    the highest, plus rank by density, from the lowest, is smallest. The paper's abstract has
-    these principles; how it clips steps and joins ranks in detail is not known here.
+    Of the states up to `last_step` of their episodes those are taken whose rank by value, from the
+    highest, plus rank by density, from the lowest, is smallest. These principles are in the paper's
+    abstract; the details of how it clips steps and combines ranks were not available.
 
     Args:
         steps: [M] of each state within its episode, from 0.

@@ -7,7 +7,7 @@ from obd_jax.types import Array, InvalidInputError, Key, Params, Student, Synthe
 
 
 def ensemble(student: Student, size: int) -> Student:
-    """Student that is `size` students and acts by the mean of their actions (Lei et al. 2024).
+    """Ensemble of `size` students, which acts by their mean action (Lei et al. 2024).
 
     Raises:
         InvalidInputError: size is not positive.

@@ -78,10 +78,10 @@ class KernelRecipe:
     """
 
     kernel: str = option("ntk", f"Kernel: one of {', '.join(KERNELS)}.")
-    depth: int = option(3, "Hidden layers of the network behind the kernel.")
+    depth: int = option(3, "Hidden layers of the infinitely wide network that defines the kernel.")
     bias_scale: float = option(0.3, "Standard deviation of that network's biases.")
     ridge: float = option(1e-3, "Ridge, in units of the mean diagonal of the kernel matrix.")
-    length_scale: float = option(1.0, "Divides normalised observations.")
+    length_scale: float = option(1.0, "Length scale: divides normalised observations.")
 
     def __post_init__(self) -> None:
         make_kernel(self.kernel)  # Refuses an unknown one.

@@ -79,11 +79,11 @@ class LazyMLPRecipe:
     cloning:       name of the loss, one of `CLONING_ERRORS`.
     """
 
-    depth: int = option(3, "ReLU layers.")
-    steps: int = option(100, "T, training steps.", "inner_steps")
-    learning_rate: float = option(0.016, "Learning rate.", "inner_learning_rate")
-    momentum: float = option(0.95, "Momentum.", "inner_momentum")
-    cloning: str = option("presquash", f"Loss: one of {', '.join(CLONING_ERRORS)}.")
+    depth: int = option(3, "Number of ReLU layers.")
+    steps: int = option(100, "Training steps of the student.", "inner_steps")
+    learning_rate: float = option(0.016, "Learning rate of the student.", "inner_learning_rate")
+    momentum: float = option(0.95, "Momentum of the student's optimiser.", "inner_momentum")
+    cloning: str = option("presquash", f"Loss of the student: one of {', '.join(CLONING_ERRORS)}.")
 
     def __post_init__(self) -> None:
         at_least(1, depth=self.depth, inner_steps=self.steps)

@@ -72,8 +72,8 @@ def mlp(
         steps: T, of training.
         optimizer: of the student (the inner optimiser).
         cloning_error: (outputs before tanh [N, A], actions [N, A]) -> loss [].
-        centred: the output is the network's less what it was at initialisation (Chizat et al.
-            2019), so that all students start from zero and differ less; else the network's.
+        centred: whether the output is the network's minus its output at initialisation (Chizat et
+            al. 2019), so that all students start from zero and differ less.
         residual: whether layers as wide as the one before add to it.
         trainer: how the meta-gradient goes through training, one of `students.training`; None:
             `reverse()`.
@@ -129,23 +129,23 @@ class MLPRecipe:
     learning_rate: of the optimiser.
     momentum:      of the optimiser.
     cloning:       name of the loss, one of `CLONING_ERRORS`.
-    centred:       whether the output is the network's less what it was at initialisation.
+    centred:       whether the output is the network's minus its output at initialisation.
     residual:      whether layers as wide as the one before add to it.
     """
 
     hidden_sizes: tuple[int, ...] = option((256, 256, 256), "Widths of the ReLU layers.")
-    steps: int = option(100, "T, training steps.", "inner_steps")
-    optimizer: str = option("sgd", f"Optimiser: one of {', '.join(OPTIMIZERS)}.", "inner_optimizer")
+    steps: int = option(100, "Training steps of the student.", "inner_steps")
+    optimizer: str = option(
+        "sgd", f"Optimiser of the student: one of {', '.join(OPTIMIZERS)}.", "inner_optimizer"
+    )
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
-    learning_rate: float = option(0.016, "Learning rate.", "inner_learning_rate")
-    momentum: float = option(0.95, "Momentum.", "inner_momentum")
-    cloning: str = option("presquash", f"Loss: one of {', '.join(CLONING_ERRORS)}.")
+    learning_rate: float = option(0.016, "Learning rate of the student.", "inner_learning_rate")
+    momentum: float = option(0.95, "Momentum of the student's optimiser.", "inner_momentum")
+    cloning: str = option("presquash", f"Loss of the student: one of {', '.join(CLONING_ERRORS)}.")
     centred: bool = option(
-        False, "The output is the network's minus what it was at initialisation."
+        False, "Subtract the network's output at initialisation from its output."
     )
-    residual: bool = option(
-        False, "Layers as wide as the one before add their activations to that one's."
-    )
+    residual: bool = option(False, "Residual connections between layers of equal width.")
 
     def __post_init__(self) -> None:
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:

@@ -135,7 +135,7 @@ def mixed() -> Trainer:
 
 
 def truncated(window: int, random_end: bool = False, remat: bool = False) -> Trainer:
-    """Reverse mode through the last `window` steps; before them all counts as given.
+    """Reverse mode through the last `window` steps; earlier steps count as constant.
 
     Args:
         window: steps with a gradient; with all of them the gradient is exact.
@@ -197,7 +197,7 @@ class Truncated:
     window: training steps that the meta-gradient goes through.
     """
 
-    window: int = option(20, "Training steps that the meta-gradient goes through.")
+    window: int = option(20, "Number of training steps that the meta-gradient goes through.")
 
     def __post_init__(self) -> None:
         at_least(1, window=self.window)

@@ -31,12 +31,12 @@ class Batch(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """What training carries on.
+    """State of a training.
 
     actor:     parameters of pi*.
     critics:   of two critics; q* is the first one, or their minimum where so stated.
     targets:   moving averages that targets are computed with.
-    others:    what an algorithm has besides.
+    others:    further state of an algorithm.
     optimizer: states of the optimisers.
     key:       for noise and sampled actions.
     step:      [] int32, updates so far.
@@ -61,7 +61,7 @@ class Algorithm(NamedTuple):
     discount:          of rewards.
     batch_size:        B.
     normalize_rewards: whether rewards are divided by the range of the data's returns over 1000.
-    largest_penalty:   the most that is taken off a value in a target.
+    largest_penalty:   largest penalty that is subtracted from a value in a target.
     """
 
     init: Callable[[Key], TrainState]

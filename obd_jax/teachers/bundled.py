@@ -22,7 +22,7 @@ def bundled_teacher(name: str) -> Teacher:
     """
     if name not in bundled_names():
         raise InvalidInputError(
-            f"no teacher comes with the package for {name!r}; one does for "
+            f"the package has no teacher for {name!r}; it has teachers for "
             f"{', '.join(bundled_names())}"
         )
     teacher = load_teacher(_FOLDER / f"{name}.npz")

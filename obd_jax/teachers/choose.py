@@ -34,23 +34,23 @@ class TeacherSettings:
 
     teacher: str | None = option(
         None,
-        f"The near-expert. {BUNDLED}: the package's for these embedded data; {BEHAVIOR}: the "
-        f"package's expert, without a critic; {', '.join(ALGORITHMS)}: trained on the "
-        "data; a file, .npz of train_teacher.py, .pt of a released Cal-QL or .onnx; "
-        "my_module:policy, a function of raw observations [B, D] that returns actions [B, A] in "
-        f"the environment's units; {NONE}: the data's own actions are cloned. Absent: for "
-        "embedded data the first of these that there is.",
+        f"The near-expert policy. {BUNDLED}: the package's for these embedded data; {BEHAVIOR}: "
+        f"the package's expert, without a critic; {', '.join(ALGORITHMS)}: trained on the data; "
+        "a file: .npz of train_teacher.py, .pt of a released Cal-QL policy, or .onnx; "
+        "my_module:policy: a function of raw observations [B, D] that returns actions [B, A] in "
+        f"the environment's units; {NONE}: clone the data's own actions. Absent, for embedded "
+        f"data: {BUNDLED} if the package has it, else {BEHAVIOR}.",
     )
     value: str | None = option(
         None,
-        "Its critic, my_module:value, a function of raw observations [B, D] and actions [B, A] "
-        "that returns values [B]; for a teacher that is such a function.",
+        "Critic of a teacher my_module:policy: my_module:value, a function of raw observations "
+        "[B, D] and actions [B, A] that returns values [B].",
         "teacher_value",
     )
     stats: str | None = option(
-        None, "JSON file with a released teacher's state mean and std.", "teacher_stats"
+        None, "JSON file with the state mean and std of a released teacher.", "teacher_stats"
     )
-    stats_key: str | None = option(None, "Entry of that file.", "teacher_stats_key")
+    stats_key: str | None = option(None, "Entry of the teacher in that file.", "teacher_stats_key")
 
     def __post_init__(self) -> None:
         if self.value is not None and not (self.teacher and is_import(self.teacher)):
@@ -128,7 +128,7 @@ def _of_package(given: str | None, data: OfflineData, environment: str | None) -
     """
     if data.provenance.source != "embedded":
         if given is None:
-            raise OptionError(f"{data.provenance.name} has no teacher of the package's")
+            raise OptionError(f"the package has no teacher for {data.provenance.name}")
         if given == BUNDLED:
             raise OptionError(f"{{teacher}}={BUNDLED} is for embedded data")
     name = data.provenance.name.split(",")[0]
@@ -169,7 +169,7 @@ def teacher_of(
         teacher = from_function(given, data, None, action_bounds)
     else:
         raise InvalidInputError(
-            "a teacher is a record, a file, a function of observations, or one of "
+            "a teacher is a Teacher, a file, a function of observations, or one of "
             f"{', '.join(TEACHERS)}; got {type(given).__name__}"
         )
     check_teacher(teacher, data, action_bounds)

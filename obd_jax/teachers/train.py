@@ -110,7 +110,7 @@ def train(
         key: of initialisation and batches; a batch depends on the key and its step alone.
         algorithm: what to train.
         trainable: what to train on.
-        steps: updates in all, a multiple of `block`.
+        steps: total number of updates, a multiple of `block`.
         state: where to resume; None: from initialisation.
         block: updates between two calls of `callback`.
         callback: called with the state and a record after each block.
@@ -119,8 +119,8 @@ def train(
         The state after the last update.
 
     Raises:
-        InvalidInputError: steps that are no positive multiple of `block`, or fewer than `state`
-            has behind it.
+        InvalidInputError: steps are not a positive multiple of `block`, or fewer than `state` has
+            done.
         DivergedError: the critics' mean is not finite, or beyond what rewards allow.
     """
     if steps <= 0 or steps % block:

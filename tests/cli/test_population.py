@@ -73,8 +73,8 @@ def test_outside_of_a_cluster_one_line_says_what_is_needed(monkeypatch):
     with pytest.raises(OptionError) as refusal:
         population.join()
     said = refusal.value.spelled("--")
-    assert said.startswith("--distributed finds no job to be part of: neither SLURM, Open MPI")
-    assert "$JAX_COORDINATOR_ADDRESS, host:port of the first, $JAX_NUM_PROCESSES and $JAX_P" in said
+    assert said.startswith("--distributed finds no job: no variable of SLURM, Open MPI")
+    assert "(host:port of the first process), $JAX_NUM_PROCESSES and $JAX_P" in said
     assert "\n" not in said
 
 

@@ -93,7 +93,7 @@ def test_actions_that_look_as_if_rescaled_before_are_said():
     [((), ()), ((0.0,), (0.0,)), ((1.0,), (-1.0,)), ((0.0,), (1.0, 1.0)), ((0.0,), (np.inf,))],
 )
 def test_bounds_that_are_none_are_refused(ends):
-    with pytest.raises(InvalidInputError, match="as many finite numbers each"):
+    with pytest.raises(InvalidInputError, match="equally many finite numbers"):
         ActionBounds(*ends)
 
 
@@ -144,7 +144,7 @@ def test_options_give_bounds():
     for options in ({"action_low": (0.0,)}, {"action_high": (0.0,)}):
         with pytest.raises(InvalidInputError, match="give both action_low and action_high"):
             given(**options)
-    with pytest.raises(InvalidInputError, match="low ones below high ones"):
+    with pytest.raises(InvalidInputError, match="each low one below the high one"):
         given(action_low=(1.0,), action_high=(0.0,))
 
 

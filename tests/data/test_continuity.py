@@ -133,7 +133,7 @@ def test_rows_out_of_order_have_no_episodes_and_that_is_said():
         next_observations=following_of(states)[order],
         terminals=ends(299)[order],
     )
-    assert "rows are single transitions out of order, whose episodes are not known" in note
+    assert "rows are single transitions out of order, so their episodes are unknown" in note
     assert len(loaded) == ROWS
     assert len(loaded.episode_returns) == 0
     assert loaded.episode_steps.max() == 0

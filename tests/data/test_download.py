@@ -140,7 +140,7 @@ def test_many_breaks_are_survived_as_long_as_something_arrives(server, tmp_path)
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     server.moods = ["drops", "500"]
-    with pytest.raises(InvalidInputError, match=r"600,000 bytes: .*500 .* resumes there"):
+    with pytest.raises(InvalidInputError, match=r"600,000 bytes: .*500 .* resumes from there"):
         fetch(server, tmp_path / "data.hdf5", attempts=2)
     assert left_in(tmp_path) == [".data.hdf5.part", ".data.hdf5.part.etag"]
     server.moods = ["good"]
@@ -236,7 +236,7 @@ def test_no_length_at_all_will_do(server, tmp_path):
 @pytest.mark.parametrize(
     ("mood", "message", "requests"),
     [
-        ("html", "sends text/html, which is no data set", 1),
+        ("html", "sends text/html, which is not a data set", 1),
         ("404", "says 404 Not Found", 1),
         ("500", "failed after 0 bytes: the server says 500", 3),
         ("stalls at once", "failed after 0 bytes: .*timed out", 3),

@@ -162,7 +162,7 @@ def test_a_recording_that_is_not_as_it_was_written_is_made_again(cache):
     again = load("hopper-random", rows=400, note=notes.append)
     assert again.provenance == first.provenance
     np.testing.assert_array_equal(again.rewards, first.rewards)
-    assert "is not as it was written" in notes[0]
+    assert "differs from what was written" in notes[0]
 
 
 def test_a_seed_repeats_its_data_and_another_does_not(cache):

@@ -103,7 +103,7 @@ def test_dones_alone_are_terminals(read):
 
 def test_flags_that_are_not_read_are_named(read):
     _, (note,) = read(recording(12, terminals=TERMINAL, is_last=EITHER, images=np.zeros(3)))
-    assert "is_last may say where episodes end and are not read; read are " in note
+    assert "is_last may mark ends of episodes but are not read; flags that are read: " in note
     assert "images" not in note
 
 
@@ -119,7 +119,7 @@ LAST = every(12, 4)
 def test_rows_that_are_not_valid_end_trajectories(read, terminals):
     fields = recording(12, valids=1.0 - LAST, **terminals)
     loaded, (note,) = read(fields)
-    assert "3 of 12 rows are no transitions, as valids says, first row 3; 0 are left out" in note
+    assert "3 of 12 rows are no transitions by valids, first row 3; 0 are left out" in note
     assert not loaded.terminals.any()
     assert len(loaded) == 9
     np.testing.assert_array_equal(loaded.episode_starts, [0, 3, 6])
@@ -156,7 +156,7 @@ def test_padding_is_left_out(read):
     padded = at(12, 4, 5, 10, 11)
     fields = recording(12, valids=~padded, terminals=at(12, 3))
     loaded, (note,) = read(fields)
-    assert "4 of 12 rows are no transitions, as valids says, first row 4; 4 are left out" in note
+    assert "4 of 12 rows are no transitions by valids, first row 4; 4 are left out" in note
     kept = np.flatnonzero(~padded)
     np.testing.assert_array_equal(loaded.observations, fields["observations"][kept[:-1]])
     np.testing.assert_array_equal(np.flatnonzero(loaded.terminals), [3])
@@ -202,11 +202,11 @@ def test_where_timeouts_are_recorded_terminals_are_believed(read):
 SUSPICIOUS = {
     "one length": (
         {"terminals": every(600, 200)},
-        "3 of 3 episodes end by a terminal after 200 steps, the longest there is, first in row 199",
+        "3 of 3 episodes end by a terminal after 200 steps, the longest length, first in row 199",
     ),
     "many of the longest": (
         {"dones": at(600, 30, 130, 150, 250, 350, 380)},
-        "3 of 6 episodes end by a terminal after 100 steps, the longest there is, first in row 130",
+        "3 of 6 episodes end by a terminal after 100 steps, the longest length, first in row 130",
     ),
     "inverted": (
         {"terminals": ~at(600, 99, 299)},

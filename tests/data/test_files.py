@@ -136,7 +136,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_a_folder_of_no_known_layout_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InvalidInputError, match=r"no known layout; found notes\.txt; known are"):
+    with pytest.raises(InvalidInputError, match=r"no known layout; found notes\.txt; known: "):
         load_file(tmp_path)
 
 
@@ -175,8 +175,8 @@ def test_a_missing_key_is_refused_with_those_found_and_needed(tmp_path):
     fields["infos/qpos"] = np.zeros(3)
     path = write(tmp_path / "data.hdf5", fields)
     expected = (
-        "lacks rewards; needed are observations, actions, rewards, terminals; "
-        "found actions, infos, observations, terminals; known besides are .* robomimic"
+        "lacks rewards; needed: observations, actions, rewards, terminals; "
+        "found actions, infos, observations, terminals; other known layouts: robomimic"
     )
     with pytest.raises(InvalidInputError, match=expected):
         load_file(path)

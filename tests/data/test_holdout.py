@@ -84,7 +84,7 @@ def test_an_episode_without_an_end_has_no_return():
 def test_of_few_episodes_rows_at_the_end_are_held_out():
     offline = recording([10, 12, 8])
     kept, held, (note,) = split(offline, 0.3)
-    assert "3 episodes are too few to hold out some: the last 9 rows are held out" in note
+    assert "3 episodes are too few to hold out whole ones: the last 9 rows are held out" in note
     np.testing.assert_array_equal(
         np.concatenate([kept.observations, held.observations]), offline.observations
     )

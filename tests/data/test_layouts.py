@@ -566,18 +566,18 @@ REFUSED = {
     ),
     "unknown HDF5": (
         lambda f: hdf5(f / "a.h5", {f"sensor{n}": np.zeros(3) for n in range(300)}),
-        r"lacks observations, .*found sensor0, .* and 288 more; known besides are .*robomimic",
+        r"lacks observations, .*found sensor0, .* and 288 more; other known layouts: robomimic",
     ),
     "no HDF5": (lambda f: (f / "a.h5").write_text("nothing") and f / "a.h5", "not an HDF5 file"),
     "unknown npz": (
         lambda f: np.savez(f / "a.npz", x=np.zeros(3)) or f / "a.npz",
-        r"lacks observations; used are observations, observation, obs, .*; found x$",
+        r"lacks observations; known: observations, observation, obs, .*; found x$",
     ),
     "table without names": (
         lambda f: table_csv(f),
-        r"a table with columns time, x, y, .*: say what they are by columns, like 'observ",
+        r"a table with columns time, x, y, .*: map them to fields by columns, as in 'observ",
     ),
-    "empty table": (lambda f: (f / "a.csv").touch() or f / "a.csv", "columns nothing: say what"),
+    "empty table": (lambda f: (f / "a.csv").touch() or f / "a.csv", "columns nothing: map them"),
     "columns of one name": (
         lambda f: (f / "a.csv").write_text("x,x\n1,2\n") and f / "a.csv",
         "columns of the same name: x, x",

@@ -192,7 +192,7 @@ def test_a_store_without_its_data_says_what_to_remove(store):
     create("mine/hdf5-v0", episodes())
     (path,) = store.rglob("main_data.hdf5")
     path.unlink()
-    with pytest.raises(InvalidInputError, match=r"remove .*mine/hdf5-v0: then source=minari"):
+    with pytest.raises(InvalidInputError, match=r"remove .*mine/hdf5-v0; then source=minari"):
         data.load("mine/hdf5-v0", "minari")
 
 

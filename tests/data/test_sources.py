@@ -111,7 +111,7 @@ def test_d4rls_file_is_not_read_as_another_source(folders, source):
 @pytest.mark.parametrize("name", ["ant-medium", "hopper-full-replay"])
 def test_what_cannot_be_had_without_a_download_says_how_it_can(folders, name):
     with pytest.raises(
-        InvalidInputError, match=r"which source=d4rl downloads, and data set .* cannot"
+        InvalidInputError, match=r"is missing \(source=d4rl downloads it\), and data set .* cannot"
     ):
         data.load(name)
 
@@ -203,7 +203,7 @@ def test_an_npz_file_of_everything_keeps_its_rows(tmp_path):
         (None, "cannot be read: No such file"),
         (b"no archive", "not an npz file"),
         (b"", "not an npz file"),
-        ({"observations": np.zeros((4, 2))}, "lacks actions; used are .*; found observations"),
+        ({"observations": np.zeros((4, 2))}, "lacks actions; known: .*; found observations"),
         (
             {"observations": np.full((4, 2), np.nan), "actions": np.zeros((4, 1))},
             "observations are NaN",

@@ -128,7 +128,7 @@ def test_early_steps_weigh_more():
     expected = np.arange(1.0, 11.0) / (1.0 + np.array(steps) / 2.0)
     np.testing.assert_allclose(weighted.weights, expected * (5.5 / expected.mean()), rtol=1e-6)
     np.testing.assert_array_equal(weighted.actions, targets.actions)
-    with pytest.raises(InvalidInputError, match=r"0\.0 is not positive"):
+    with pytest.raises(InvalidInputError, match=r"must be positive, got 0\.0"):
         distill.early(targets, offline.episode_steps, 0.0)
 
 

@@ -197,7 +197,7 @@ def test_blocks_are_reported_and_not_traced_again():
     [
         ({"steps": 0}, "steps must be positive, got 0"),
         ({"batch_size": -1}, "batch_size must be positive, got -1"),
-        ({"mesh": "three"}, "8 sets cannot be shared equally by 3 devices"),
+        ({"mesh": "three"}, "8 sets cannot be sharded equally over 3 devices"),
     ],
 )
 def test_numbers_out_of_range_are_refused(options, message):

@@ -41,7 +41,7 @@ def test_a_simulator_is_named_and_says_whether_its_returns_are_normalised():
         "raw Brax return",
     ]
     assert normalized_score(mjx, 3234.3) == pytest.approx(100.0)
-    with pytest.raises(InvalidInputError, match="brax hopper are not to be normalised"):
+    with pytest.raises(InvalidInputError, match="brax hopper must not be normalised"):
         normalized_score(brax, 3234.3)
 
 

@@ -180,7 +180,7 @@ def test_tasks_are_made_without_advice(capfd, tmp_path, monkeypatch):
         assert made.spec.id == "HalfCheetah-v4"
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InvalidInputError, match="nowhere is no task of Gymnasium"):
+    with pytest.raises(InvalidInputError, match="nowhere is not a task of Gymnasium"):
         environments.make(environments.get("hopper")._replace(name="nowhere", gymnasium_id=None))
 
 

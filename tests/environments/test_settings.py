@@ -22,7 +22,7 @@ def test_an_environment_is_named_with_its_arguments_and_references():
 @pytest.mark.parametrize(
     ("options", "words"),
     {
-        "no JSON": ({"env_kwargs": "g=5"}, "env_kwargs g=5 is no JSON"),
+        "no JSON": ({"env_kwargs": "g=5"}, "env_kwargs g=5 is not JSON"),
         "no object": ({"env_kwargs": "[5]"}, r"takes a JSON object, got \[5\]"),
         "one return": ({"reference_returns": (1.0,)}, "takes two numbers, the lower first"),
         "in the wrong order": ({"reference_returns": (2.0, 1.0)}, "the lower first"),

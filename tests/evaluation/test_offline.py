@@ -26,7 +26,7 @@ def test_errors_are_split_by_density_the_rarest_first():
     found = offline.by_density(np.ones(23), rng.normal(size=23))
     np.testing.assert_allclose(found, 1)
     assert found.shape == (10,)
-    with pytest.raises(InvalidInputError, match="9 states cannot be shared out to 10"):
+    with pytest.raises(InvalidInputError, match="9 states cannot be split into 10"):
         offline.by_density(np.ones(9), np.ones(9))
 
 

@@ -145,7 +145,7 @@ OPTIONS = {
     "two data sets": ({"dataset": "toy"}, ["either --dataset or --dataset_path"]),
     "no teacher": (
         {"teacher": None},
-        ["--teacher takes an algorithm", "--objective=dbc does without"],
+        ["--teacher takes an algorithm", "--objective=dbc needs none"],
     ),
     "unknown teacher": ({"teacher": "sac"}, ["'sac'", "bundled, behavior, rebrac", ".npz", ".pt"]),
     "missing trained teacher": ({"teacher": "/absent.npz"}, ["/absent.npz", "No such file"]),
@@ -247,7 +247,7 @@ OPTIONS = {
     ),
     "width without steps": (
         {"student": "mlp", "narrow_widths": (8,)},
-        ["--narrow_widths", "--narrow_steps", "as many", "(8,)", "()"],
+        ["--narrow_widths", "--narrow_steps", "equally many", "(8,)", "()"],
     ),
     "width of zero": (
         {"student": "mlp", "narrow_widths": (0,), "narrow_steps": (5,)},

@@ -56,7 +56,7 @@ def test_a_page_on_good_data_and_exit_code_0(tmp_path):
     assert any("50             ######################## 8" in line for line in lines)
     assert "nothing suspicious" in lines
     assert re.search(r"temperature 0\.05: effective share [01]\.\d\d of 396 states, by knn", page)
-    assert "by --least_return=0.33" in page
+    assert "--least_return=0.33 keeps" in page
     command = (
         f"  obd-jax run --dataset_path='{path}' --env=none --teacher=rebrac --least_return=0.33"
     )
@@ -112,5 +112,5 @@ def test_single_transitions_have_a_page_without_episodes(tmp_path):
     np.savez(tmp_path / "data.npz", next_obs=rng.normal(size=(400, 3)), **fields)
     done = check(tmp_path / "data.npz", f"--out={tmp_path / 'a.png'}")
     assert done.returncode == 1
-    assert "single transitions out of order: episodes are not known" in done.stdout
+    assert "single transitions out of order, so episodes are unknown" in done.stdout
     assert (tmp_path / "a.png").exists()

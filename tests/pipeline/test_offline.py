@@ -71,7 +71,7 @@ def test_its_summary_shows_the_measures(finished):
 
 def test_what_is_held_out_is_said(finished):
     _, results, notes = finished
-    assert "200 states held out; 1,800 to learn from" in notes
+    assert "200 states are held out; 1,800 remain" in notes
     assert results["provenance"]["data"]["name"] == "point-mass, without 0.1 held out"
 
 

@@ -277,7 +277,7 @@ def test_devices_that_cannot_share_the_sets_are_told_of(tmp_path, monkeypatch, c
     with pytest.raises(Meshed) as meshed:
         run_population(tiny(tmp_path / "x"), MemberSettings((0, 1, 2)), CONSOLE)
     assert meshed.value.args == (["a", "b", "c"],)
-    assert capsys.readouterr().err == "3 of 4 devices share the 3 sets equally\n"
+    assert capsys.readouterr().err == "the 3 sets are sharded over 3 of 4 devices\n"
 
 
 def test_work_for_a_temperature_is_done_once(monkeypatch, tmp_path):

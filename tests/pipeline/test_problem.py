@@ -128,12 +128,14 @@ def test_data_teacher_and_environment_of_two_tasks_of_equal_sizes_are_refused():
     own = teachers.behavior_teacher("halfcheetah")
     other = teachers.behavior_teacher("walker2d")
     assert Problem(offline, own, "halfcheetah").teacher is own  # Versions may differ.
-    with pytest.raises(InvalidInputError, match=r"HalfCheetah-v2; .* scored in Walker2d-v4"):
+    with pytest.raises(InvalidInputError, match=r"HalfCheetah-v2, but .* scored in Walker2d-v4"):
         Problem(offline, own, "walker2d")
     with pytest.raises(InvalidInputError, match=r"HalfCheetah-v2; the teacher .* of Walker2d-v4"):
         Problem(offline, other)
     unknown = arrays(17, 6)
-    with pytest.raises(InvalidInputError, match=r"of Walker2d-v4; .* scored in HalfCheetah-v4"):
+    with pytest.raises(
+        InvalidInputError, match=r"for Walker2d-v4, but .* scored in HalfCheetah-v4"
+    ):
         Problem(unknown, other, "halfcheetah")
     assert Problem(unknown, own, "halfcheetah").environment.name == "halfcheetah"
 
@@ -141,7 +143,7 @@ def test_data_teacher_and_environment_of_two_tasks_of_equal_sizes_are_refused():
 @pytest.mark.parametrize(
     ("recorded", "said"),
     {
-        "unknown": (None, ["does not name its task; taken as HalfCheetah-v4"]),
+        "unknown": (None, ["does not name its task; assumed to be HalfCheetah-v4"]),
         "another version": ("HalfCheetah-v2", ["in HalfCheetah-v2, scored in HalfCheetah-v4"]),
         "the same": ("HalfCheetah-v4", []),
     }.values(),
@@ -170,7 +172,7 @@ def test_own_data_need_no_teacher_where_their_own_actions_are_cloned():
     assert make_objective(settings, prepared, Clock()).name == "dbc"
     for objective in (None, "pbc", "av_pbc"):
         needs = from_options(Distillation, {"objective": objective, "pairs": 8})
-        with pytest.raises(InvalidInputError, match=r"near-expert .* objective=dbc does without"):
+        with pytest.raises(InvalidInputError, match=r"near-expert .* objective=dbc needs none"):
             prepare(jax.random.key(0), bare, needs, SILENT)
 
 
@@ -242,7 +244,9 @@ def test_data_that_are_not_in_the_units_of_the_task_are_refused():
     rng = np.random.default_rng(0)
     pendulum = environments.get("Pendulum-v1")
     fields = rng.normal(size=(ROWS, 3)), rng.uniform(-1, 1, (ROWS, 1)), rng.normal(size=ROWS)
-    with pytest.raises(InvalidInputError, match=r"Pendulum-v1 lie in \[-2, 2\], those of arrays"):
+    with pytest.raises(
+        InvalidInputError, match=r"Pendulum-v1 lie in \[-2, 2\], but those of arrays"
+    ):
         Problem(data.from_arrays(*fields), "none", pendulum)
     for bounds in (pendulum.action_bounds, ActionBounds((-1.0,), (1.0,))):
         assert Problem(data.from_arrays(*fields, action_bounds=bounds), "none", pendulum)

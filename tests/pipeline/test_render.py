@@ -85,7 +85,7 @@ def test_the_teacher_is_the_one_of_the_card_or_none(capsys):
     assert found.provenance == teachers.behavior_teacher("hopper").provenance
     for changes in ({"sha256": "0"}, {"source": "teacher by rebrac", "name": "/absent.npz"}):
         assert teacher_of_card(card(**changes), CONSOLE) is None
-        assert "without the teacher" in capsys.readouterr().err
+        assert "the teacher is not shown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,6 @@ def test_unusable_options_are_refused(path, tmp_path, changes, message):
 
 
 def test_a_folder_that_holds_files_is_refused(path):
-    with pytest.raises(InvalidInputError, match=f"^out {path.parent} is no new or empty folder$"):
+    message = f"^out {path.parent} is not a new or empty folder$"
+    with pytest.raises(InvalidInputError, match=message):
         render(RenderSettings(path=str(path), out=str(path.parent)), SILENT)

@@ -193,7 +193,7 @@ def test_a_signal_saves_the_run_and_one_process_at_a_time_resumes(start, whole, 
         path.write_bytes(path.read_bytes()[:-9])
     _, said = finish(start(out))
     assert f"checkpoints/distil/{newest} is damaged" in said
-    assert "falls back to the one before" in said
+    assert "using the previous checkpoint" in said
     assert_same_run(out, whole)
 
 

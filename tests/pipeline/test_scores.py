@@ -222,11 +222,12 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     }
     said = run_summary(results, pathlib.Path("runs/a/distilled.npz"))
     assert (
-        "curve: its last point 68.0 is of 10 episodes; the score 94.8 of 100 episodes, other ones"
+        "curve: its last point 68.0 is over 10 episodes; the score 94.8 is over 100 episodes, "
+        "which are others"
     ) in said.splitlines()
     several = {"students": 5, "episodes": 2, "seed": 1, "last": 68.0}
     said = run_summary({**results, "curve": several}, pathlib.Path("a"))
-    assert "68.0 is of 5 students, 2 episodes each;" in said
+    assert "68.0 is over 5 students, 2 episodes each;" in said
     assert "curve" not in run_summary({**results, "curve": None}, pathlib.Path("a"))
     alone = prepared._replace(student=prepared.student._replace(deterministic=True))
     curve = Curve(alone, 40, 2, Folder(), Clock(), SILENT)

@@ -168,17 +168,17 @@ def test_damaged_ones_are_told_of_and_the_one_before_taken(made, tmp_path):
         folder = folders[kind]
         if kind == "all":
             # Nothing is removed: the user decides.
-            assert answer == f"no checkpoint in {folder} can be read; remove them to start again"
+            assert answer == f"no checkpoint in {folder} can be read; remove them to restart"
             assert (len(notes), left) == (3, ["1", "2", "3"])
             continue
         assert answer == [2, {"seconds": 2 / 3}], kind
         assert f"{folder / '3'} is damaged: " in notes[0]
-        assert notes[1:] == [f"falls back to the one before, {folder / '2'}"]
+        assert notes[1:] == [f"using the previous checkpoint, {folder / '2'}"]
         assert left == ["1", "2"]  # So that the step can be saved again.
 
 
 def test_a_state_of_another_form_is_refused(folder):
-    with pytest.raises(InvalidInputError, match="3 is of another algorithm or data"):
+    with pytest.raises(InvalidInputError, match="3 is for another algorithm or other data"):
         restored(folder, jax.eval_shape(lambda: state(size=4)))
     assert steps_in(folder) == ["1", "2", "3"]
 
@@ -235,7 +235,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_of_and_costs_nothing_else(m
     said = done.stdout.splitlines()
     failures = [line for line in said if not line.startswith("steps")]
     for step, line in zip((3, 4), failures, strict=True):
-        assert f"{folder / str(step)} could not be written, those before it stay: " in line
+        assert f"{folder / str(step)} could not be written; earlier ones are kept: " in line
         assert ("too large" if fault == "limit" else "No space left") in line
     kept = [line.split()[1:] for line in said if line.startswith("steps")]
     assert kept == [["1"], *[["1", "2"]] * 3, ["1", "2", "5"], ["2", "5", "6"]]

@@ -39,5 +39,5 @@ def test_that_of_walker2d_medium_expert_walks():
 
 
 def test_a_data_set_without_one_is_refused_with_those_that_have():
-    with pytest.raises(InvalidInputError, match=r"'ant-medium'; one does for .*walker2d-medium"):
+    with pytest.raises(InvalidInputError, match=r"'ant-medium'; it has .*walker2d-medium"):
         teachers.bundled_teacher("ant-medium")

@@ -66,7 +66,7 @@ def _suffix(path: pathlib.Path) -> str:
     suffix = _SIGNATURES.get(start, path.suffix.lower())
     if suffix not in SUFFIXES:
         raise InvalidInputError(
-            f"{path}: neither HDF5, npz nor Parquet by its first bytes, nor called "
+            f"{path}: neither HDF5, npz nor Parquet by its first bytes, nor named "
             f"{' or '.join(TABLE_SUFFIXES)}"
         )
     return suffix
@@ -90,7 +90,7 @@ def _read_folder(path: pathlib.Path, columns: str | None) -> Recording:
             return read_recording(path / name)
     raise InvalidInputError(
         f"{path} is a folder of no known layout; found "
-        f"{listed(sorted(file.name for file in path.iterdir()))}; known are folders of LeRobot "
+        f"{listed(sorted(file.name for file in path.iterdir()))}; known: folders of LeRobot "
         "(meta/info.json), of Minari (data/main_data.hdf5; others by --dataset=ID) and of files "
         f"of one kind, {', '.join(TABLE_SUFFIXES)}"
     )

@@ -30,8 +30,8 @@ def read_flat_hdf5(path: pathlib.Path) -> Recording:
             missing = [name for name in missing if name != "terminals"]
         if missing:
             raise InvalidInputError(
-                f"{path}: lacks {', '.join(missing)}; needed are {', '.join(NEEDED)}; found "
-                f"{listed(members)}; known besides are the layouts of robomimic (data/demo_0), "
+                f"{path}: lacks {', '.join(missing)}; needed: {', '.join(NEEDED)}; found "
+                f"{listed(members)}; other known layouts: robomimic (data/demo_0), "
                 "ManiSkill (traj_0), Minari (episode_0) and d3rlpy (observations_0)"
             )
         fields = {field: array_of(members[name]) for field, name in sources.items()}
@@ -57,7 +57,7 @@ def read_npz(path: pathlib.Path) -> Recording:
     for name in ("observations", "actions"):
         if name not in fields:
             raise InvalidInputError(
-                f"{path}: lacks {name}; used are {', '.join(ALL_SPELLINGS)}; found {listed(found)}"
+                f"{path}: lacks {name}; known: {', '.join(ALL_SPELLINGS)}; found {listed(found)}"
             )
     others = [name for name in found if name not in sources.values()]
     return _checked(Recording("npz", fields, sources, [path], others))

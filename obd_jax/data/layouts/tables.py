@@ -117,8 +117,8 @@ def _chosen(
         found = {field: [name] for field, name in fields_among(names).items()}
         if not {"observations", "actions"} <= found.keys():
             raise OptionError(
-                f"{path} is a table with columns {listed(names, 40)}: say what they are by "
-                f"{{columns}}, like {_EXAMPLE}"
+                f"{path} is a table with columns {listed(names, 40)}: map them to fields by "
+                f"{{columns}}, as in {_EXAMPLE}"
             )
         return found
     found = {}

@@ -91,7 +91,7 @@ def test_the_average_is_that_of_the_last_quarter(monkeypatch):
         (
             {"inner_steps": 8, "meta_gradient": "truncated", "window": 4},
             ("one student",),
-            "window must be at most the least of inner_steps and also_steps, 2, got 4",
+            "window must be at most the smallest of inner_steps and also_steps, 2, got 4",
         ),
         ({}, ("three",), "unknown lever 'three'; known: one student, two students"),
     ],
