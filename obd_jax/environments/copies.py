@@ -57,7 +57,7 @@ def make_copies(environment: EnvironmentSpec, count: int, threads: int = 1) -> C
         InvalidInputError: Gymnasium does not have it, or cannot make it.
     """
     as_gymnasium_has_it = not environment.make_kwargs and environment.action_bounds is None
-    # MuJoCo has batches since version 4.
+    # Older versions of MuJoCo have no batches.
     if (
         environment.gymnasium_id in TASKS
         and as_gymnasium_has_it
