@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax import environments, evaluation, teachers
+from obd_jax import environments, evaluation, numerics, teachers
 from obd_jax.cli import define_flags, run_main, settings_from_flags
 from obd_jax.evaluation import mjx
 from obd_jax.settings import option
@@ -134,21 +134,20 @@ def gymnasium_rate(
     policy: Policy, spec: environments.EnvironmentSpec, batch: int, seconds: float
 ) -> tuple[float, float]:
     """The same in Gymnasium, stepped as `gymnasium_returns` does."""
-    act = jax.jit(jax.vmap(policy))
-    made = [environments.make(spec) for _ in range(batch)]
-    observations = np.stack([env.reset(seed=i)[0] for i, env in enumerate(made)]).astype(np.float32)
-    act(jnp.zeros(1), observations[None])
+    act, rows = jax.jit(jax.vmap(policy)), np.arange(batch)
+    copies = environments.make_copies(spec, batch, numerics.cores())
+    for row in rows:
+        copies.reset(int(row), int(row))
+    act(jnp.zeros(1), copies.observations[None])
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while (spent := time.perf_counter() - began) < seconds:
-        actions = np.asarray(act(jnp.zeros(1), observations[None]))[0]
-        for i, env in enumerate(made):
-            observations[i], _, terminated, truncated, _ = env.step(actions[i])
-            if terminated or truncated:
-                observations[i], _ = env.reset()
+        actions = np.asarray(act(jnp.zeros(1), copies.observations[None]))[0]
+        _, terminated, truncated = copies.step(rows, actions)
+        for row in rows[terminated | truncated]:
+            copies.reset(int(row))
         done += batch
     cores = (time.process_time() - cpu) / spent
-    for env in made:
-        env.close()
+    copies.close()
     return done / spent, cores
 
 

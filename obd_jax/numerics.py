@@ -1,5 +1,6 @@
 """Primitives that are safe and fast where the plain ones are not."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +156,10 @@ def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
         return found, jax.tree.map(lambda _: True, found)
 
     return single
+
+
+def cores() -> int:
+    """Cores that this process may use, by which XLA splits its sums: another number rounds so."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

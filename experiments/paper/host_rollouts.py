@@ -8,37 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from obd_jax import environments
-from obd_jax.environments import EnvironmentSpec, FunctionalEnvironment
+from obd_jax.environments import Copies, EnvironmentSpec, FunctionalEnvironment
+from obd_jax.environments.copies import Steps
 from obd_jax.evaluation.rollouts import Progress
+from obd_jax.numerics import cores
 
 # Raw observations [B, D] float32 -> actions [B, A].
 Act = Callable[[np.ndarray], np.ndarray]
 
 
-class _Gymnasium:
+def _gymnasium(environment: EnvironmentSpec, count: int, seed: int) -> Copies:
     """Environments of Gymnasium side by side; environment i is reset with seed + i."""
-
-    def __init__(self, environment: EnvironmentSpec, policies: int, episodes: int, seed: int):
-        self._environments = [environments.make(environment) for _ in range(policies * episodes)]
-        specification = self._environments[0].spec
-        assert specification is not None
-        self.horizon = specification.max_episode_steps or 0
-        first = [env.reset(seed=seed + i)[0] for i, env in enumerate(self._environments)]
-        self.observations = np.stack(first).astype(np.float32)
-
-    def step(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Step some of them: rewards and whether they have ended."""
-        rewards, ended = np.zeros(len(rows)), np.zeros(len(rows), bool)
-        for i, (row, action) in enumerate(zip(rows, actions, strict=True)):
-            observation, reward, terminated, truncated, _ = self._environments[row].step(action)
-            self.observations[row], rewards[i] = observation, float(reward)
-            ended[i] = terminated or truncated
-        return rewards, ended
-
-    def close(self) -> None:
-        """Close them all."""
-        for env in self._environments:
-            env.close()
+    copies = environments.make_copies(environment, count, cores())
+    for i in range(count):
+        copies.reset(i, seed + i)
+    return copies
 
 
 @functools.lru_cache(maxsize=4)
@@ -49,20 +33,21 @@ def _compiled(task: FunctionalEnvironment):
 class _Functional:
     """Environments that are pure functions, side by side; they end together."""
 
-    def __init__(self, environment: EnvironmentSpec, policies: int, episodes: int, seed: int):
+    def __init__(self, environment: EnvironmentSpec, count: int, seed: int):
         assert environment.functional is not None
         reset, self._step, self._observe = _compiled(environment.functional)
         self.horizon = environment.functional.horizon
-        self._state = reset(jax.random.split(jax.random.key(seed), policies * episodes))
+        self._state = reset(jax.random.split(jax.random.key(seed), count))
         self._left = self.horizon
         self.observations = np.asarray(self._observe(self._state))
 
-    def step(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Step all of them: rewards and whether they have ended."""
+    def step(self, rows: np.ndarray, actions: np.ndarray) -> Steps:
+        """Step all of them."""
         self._state, rewards = self._step(self._state, jnp.asarray(actions, jnp.float32))
         self.observations = np.asarray(self._observe(self._state))
         self._left -= 1
-        return np.asarray(rewards, np.float64), np.full(len(rows), self._left == 0)
+        terminated, truncated = np.zeros(len(rows), bool), np.full(len(rows), self._left == 0)
+        return Steps(np.asarray(rewards, np.float64), terminated, truncated)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -92,9 +77,9 @@ def host_scores(
     Raises:
         FloatingPointError: an action is not a finite number.
     """
-    kind = _Gymnasium if environment.functional is None else _Functional
-    batch = kind(environment, len(policies), episodes, seed)
     count = len(policies) * episodes
+    kind = _gymnasium if environment.functional is None else _Functional
+    batch = kind(environment, count, seed)
     owners = np.repeat(np.arange(len(policies)), episodes)
     returns, rows, steps, done = np.zeros(count), np.arange(count), 0, 0
     while len(rows):
@@ -107,10 +92,10 @@ def host_scores(
         )
         if not np.isfinite(actions).all():
             raise FloatingPointError("an action is not finite")
-        rewards, ended = batch.step(rows, np.clip(actions, -1.0, 1.0))
+        rewards, terminated, truncated = batch.step(rows, np.clip(actions, -1.0, 1.0))
         returns[rows] += rewards
         steps, done = steps + 1, done + len(rows)
-        rows = rows[~ended]
+        rows = rows[~(terminated | truncated)]
         if progress is not None and steps % 100 == 0:
             progress(done, done + len(rows) * (batch.horizon - steps))
     batch.close()

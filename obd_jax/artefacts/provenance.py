@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import obd_jax
 from obd_jax import environments
 from obd_jax.environments import EnvironmentSpec
+from obd_jax.numerics import cores
 from obd_jax.types import ActionBounds, OfflineData, Teacher
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
@@ -66,10 +66,3 @@ def software() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.devices()],
         "cores": cores(),
     }
-
-
-def cores() -> int:
-    """Cores that this process may use, by which XLA splits its sums: another number rounds so."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

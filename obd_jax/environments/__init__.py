@@ -1,5 +1,6 @@
 """Tasks: D4RL's, any of Gymnasium's with vectors, Brax's own; and how returns are scored."""
 
+from obd_jax.environments.copies import Copies, make_copies
 from obd_jax.environments.d4rl import DATASET_TYPES, KNOWN, MAX_EPISODE_STEPS, parse_dataset
 from obd_jax.environments.names import from_card, get, same_task, simulated_by, to_card
 from obd_jax.environments.registry import make
@@ -18,12 +19,14 @@ __all__ = [
     "MAX_EPISODE_STEPS",
     "NO_ENVIRONMENT",
     "SIMULATORS",
+    "Copies",
     "EnvironmentSettings",
     "EnvironmentSpec",
     "FunctionalEnvironment",
     "from_card",
     "get",
     "make",
+    "make_copies",
     "normalized_score",
     "parse_dataset",
     "same_task",

@@ -3,7 +3,7 @@
 Importing this module imports Brax and MJX, which takes seconds: nothing else of the package does so
 before it is needed. What is simulated is the model that Gymnasium loads, with its integrator and
 solver, in float32; reward, termination, reset noise and observation are those of the v4 tasks
-(Gymnasium's hopper_v4.py, half_cheetah_v4.py and walker2d_v4.py) as pure functions.
+(`environments.rules`).
 """
 
 import contextlib
@@ -11,14 +11,15 @@ import functools
 import io
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from obd_jax.environments import get, make
+from obd_jax.environments import get, make, rules
+from obd_jax.environments.rules import Task, healthy, observe, reward
 from obd_jax.extras import require
 from obd_jax.types import Array, InvalidInputError, Key
 
@@ -31,55 +32,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that it does witho
     from mujoco import mjx
 
 
-class Task(NamedTuple):
-    """What Gymnasium adds to the model.
-
-    gymnasium_id:      the task.
-    control_cost:      per squared unit of action.
-    reset_scale:       of the noise on the first positions and velocities.
-    normal_velocities: whether the noise on velocities is normal; it is uniform otherwise.
-    healthy_reward:    for every step.
-    velocity_limit:    observed velocities are clipped to it.
-    heights:           open interval of the torso's height, in metres; outside the episode ends.
-    angles:            the same of the torso's angle, in radians.
-    others:            the same of all other coordinates and of all velocities.
-    """
-
-    gymnasium_id: str
-    control_cost: float
-    reset_scale: float
-    normal_velocities: bool = False
-    healthy_reward: float = 0.0
-    velocity_limit: float = np.inf
-    heights: tuple[float, float] = (-np.inf, np.inf)
-    angles: tuple[float, float] = (-np.inf, np.inf)
-    others: tuple[float, float] = (-np.inf, np.inf)
-
-
-TASKS = {
-    "gymnasium_hopper_v4": Task(
-        "Hopper-v4",
-        control_cost=1e-3,
-        reset_scale=5e-3,
-        healthy_reward=1.0,
-        velocity_limit=10.0,
-        heights=(0.7, np.inf),
-        angles=(-0.2, 0.2),
-        others=(-100.0, 100.0),
-    ),
-    "gymnasium_halfcheetah_v4": Task(
-        "HalfCheetah-v4", control_cost=0.1, reset_scale=0.1, normal_velocities=True
-    ),
-    "gymnasium_walker2d_v4": Task(
-        "Walker2d-v4",
-        control_cost=1e-3,
-        reset_scale=5e-3,
-        healthy_reward=1.0,
-        velocity_limit=10.0,
-        heights=(0.8, 2.0),
-        angles=(-1.0, 1.0),
-    ),
-}
+# By Brax's names.
+TASKS = {f"gymnasium_{name.lower().replace('-', '_')}": task for name, task in rules.TASKS.items()}
 
 
 def reset_noise(task: Task, key: Key, positions: int, velocities: int) -> tuple[Array, Array]:
@@ -91,26 +45,6 @@ def reset_noise(task: Task, key: Key, positions: int, velocities: int) -> tuple[
     else:
         qd = jax.random.uniform(velocity_key, (velocities,), minval=-1.0, maxval=1.0)
     return task.reset_scale * q, task.reset_scale * qd
-
-
-def observe(task: Task, q: Array, qd: Array) -> Array:
-    """Positions but the first, which is how far the body has come, and velocities: [D]."""
-    return jnp.concatenate([q[1:], jnp.clip(qd, -task.velocity_limit, task.velocity_limit)])
-
-
-def reward(task: Task, velocity: Array, action: Array) -> Array:
-    """For a step at a mean forward velocity in m/s, the last of an episode included: []."""
-    return velocity + task.healthy_reward - task.control_cost * jnp.square(action).sum()
-
-
-def healthy(task: Task, q: Array, qd: Array) -> Array:
-    """Whether the episode continues, [] bool."""
-
-    def within(values, limits):
-        return ((limits[0] < values) & (values < limits[1])).all()
-
-    others = jnp.concatenate([q[2:], qd])  # Gymnasium's include the angle.
-    return within(q[1], task.heights) & within(q[2], task.angles) & within(others, task.others)
 
 
 class Locomotion(envs.PipelineEnv):

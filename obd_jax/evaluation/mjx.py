@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from obd_jax.environments import MAX_EPISODE_STEPS, EnvironmentSpec
+from obd_jax.environments import MAX_EPISODE_STEPS, EnvironmentSpec, rules
 from obd_jax.evaluation import playground
 from obd_jax.evaluation.rollouts import Progress
 from obd_jax.evaluation.traced import traced
@@ -187,7 +187,7 @@ def _simulation(name: str, simulator: str, count: int):
     arrays, observations, rewards and whether the episodes have ended.
     """
     environment = _made(name, simulator)
-    source = pathlib.Path(inspect.getfile(type(environment)))
+    sources = [pathlib.Path(inspect.getfile(defined)) for defined in (type(environment), rules)]
     reset_all, step_all = jax.vmap(environment.reset), jax.vmap(environment.step)
 
     def reset(raw_keys):
@@ -202,10 +202,10 @@ def _simulation(name: str, simulator: str, count: int):
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count))
     raw = jax.eval_shape(jax.random.key_data, keys)
     label = f"{simulator}-{name}-{count}"
-    kept_reset = traced(reset, f"reset-{label}", source, raw)
+    kept_reset = traced(reset, f"reset-{label}", sources, raw)
     state, _ = jax.eval_shape(kept_reset, raw)
     actions = jax.ShapeDtypeStruct((count, environment.action_size), jnp.float32)
-    return kept_reset, traced(step, f"step-{label}", source, state, actions)
+    return kept_reset, traced(step, f"step-{label}", sources, state, actions)
 
 
 @functools.cache

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from obd_jax.environments import EnvironmentSpec, make
+from obd_jax.environments import EnvironmentSpec, make_copies
+from obd_jax.numerics import cores
 from obd_jax.types import Params, Policy
 
 # Called now and then with the environment steps done and an upper bound of those to come.
@@ -67,6 +68,8 @@ def host_returns(
 ) -> np.ndarray:
     """Returns [E] float64 in a Gymnasium environment of any function, which is called as it is.
 
+    The locomotion tasks advance on all cores; returns do not depend on their number.
+
     Args:
         act: raw observations [E, D] of all episodes -> actions [E, A] in [-1, 1].
         environment: what to make.
@@ -74,28 +77,18 @@ def host_returns(
         seed: environment i is reset with seed + i.
         progress: called every 100 steps.
     """
-    environments = [make(environment) for _ in range(episodes)]
-    specification = environments[0].spec
-    assert specification is not None
-    observations = np.stack(
-        [env.reset(seed=seed + i)[0] for i, env in enumerate(environments)]
-    ).astype(np.float32)
-    returns = np.zeros(episodes)
-    running, done, horizon = list(range(episodes)), 0, specification.max_episode_steps or 0
+    copies = make_copies(environment, episodes, threads=cores())
+    for i in range(episodes):
+        copies.reset(i, seed + i)
+    returns, running, done = np.zeros(episodes), np.arange(episodes), 0
     for step in itertools.count(1):
-        actions = act(observations)
-        still_running = []
-        for i in running:
-            observations[i], reward, terminated, truncated, _ = environments[i].step(actions[i])
-            returns[i] += float(reward)
-            if not (terminated or truncated):
-                still_running.append(i)
+        rewards, terminated, truncated = copies.step(running, act(copies.observations)[running])
+        returns[running] += rewards
         done += len(running)
-        running = still_running
-        if not running:
+        running = running[~(terminated | truncated)]
+        if not len(running):
             break
         if progress is not None and step % 100 == 0:
-            progress(done, done + len(running) * (horizon - step))
-    for env in environments:
-        env.close()
+            progress(done, done + len(running) * (copies.horizon - step))
+    copies.close()
     return returns

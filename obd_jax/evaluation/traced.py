@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -21,7 +21,7 @@ _HASH = hashlib.sha256().digest_size
 
 
 def traced(
-    function: Callable[..., Any], name: str, source: pathlib.Path, *forms: Any
+    function: Callable[..., Any], name: str, sources: Sequence[pathlib.Path], *forms: Any
 ) -> Callable[..., Any]:
     """The function for arguments of these forms, read from JAX's folder of compiled programs.
 
@@ -31,7 +31,7 @@ def traced(
     Args:
         function: of tuples, lists and dicts of arrays, to such.
         name: under which it is kept, with the forms, the platform and the packages' versions.
-        source: file whose change makes it another function, beside the one it is defined in.
+        sources: files whose change makes it another function, beside the one it is defined in.
         forms: shapes and types of the arguments.
     """
     folder = getattr(jax.config, "jax_compilation_cache_dir", None)
@@ -40,7 +40,7 @@ def traced(
     versions = [f"{package} {_version(package)}" for package in _PACKAGES]
     settings = [jax.default_backend(), *(getattr(jax.config, setting) for setting in _SETTINGS)]
     words = repr((name, forms, versions, settings)).encode()
-    files = (source, pathlib.Path(inspect.getfile(inspect.unwrap(function))))
+    files = (*sources, pathlib.Path(inspect.getfile(inspect.unwrap(function))))
     digests = [hashlib.sha256(file.read_bytes()).digest() for file in files]
     key = hashlib.sha256(b"".join([words, *digests])).hexdigest()[:32]
     path = pathlib.Path(folder) / f"{name}-{key}.traced"

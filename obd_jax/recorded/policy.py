@@ -34,7 +34,8 @@ class BehaviorPolicy(NamedTuple):
         for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
             hidden = np.maximum(hidden @ kernel + bias, 0)
         outputs = hidden @ self.kernels[-1] + self.biases[-1]
-        mean, log_std = np.split(outputs, 2, axis=-1)
+        size = outputs.shape[-1] // 2
+        mean, log_std = outputs[..., :size], outputs[..., size:]
         return mean, np.exp(np.clip(log_std, LOG_STD_MIN, LOG_STD_MAX))
 
     def sample(self, generator: np.random.Generator, observations: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from obd_jax.environments import EnvironmentSpec, make
+from obd_jax.environments import EnvironmentSpec, make_copies
 from obd_jax.types import InvalidInputError
 
 # (generator, observations [B, D]) -> actions [B, A] in [-1, 1].
@@ -42,46 +42,42 @@ def roll_out(
     """
     if steps < LANES:
         raise InvalidInputError(f"at least {LANES} steps are needed, got {steps}")
-    lanes = [make(environment) for _ in range(LANES)]
+    lanes = make_copies(environment, LANES)
     generator = np.random.default_rng(seed)
     # A seed for each lane from one stream: lanes of neighbouring seeds have nothing in common.
     seeds = generator.integers(2**31, size=LANES)
-    states = [env.reset(seed=int(s))[0] for env, s in zip(lanes, seeds, strict=True)]
-    observation = np.stack(states).astype(np.float32)
-    (action_size,) = lanes[0].action_space.shape or ()
+    for lane, lane_seed in enumerate(seeds):
+        lanes.reset(lane, int(lane_seed))
 
     share = -(-steps // LANES)
-    assert lanes[0].spec is not None
-    rows = share + (lanes[0].spec.max_episode_steps or 0)
-    observations = np.zeros((LANES, rows, observation.shape[1]), np.float32)
-    actions = np.zeros((LANES, rows, action_size), np.float32)
+    rows = share + lanes.horizon
+    observations = np.zeros((LANES, rows, lanes.observations.shape[1]), np.float32)
+    actions = np.zeros((LANES, rows, lanes.action_size), np.float32)
     rewards = np.zeros((LANES, rows), np.float32)
     terminals, timeouts = np.zeros((2, LANES, rows), bool)
     recorded = np.zeros(LANES, int)
-    running = set(range(LANES))
+    running = np.arange(LANES)
     for row in itertools.count():
-        if not running:
+        if not len(running):
             break
         if act is None:
-            action = generator.uniform(-1, 1, (LANES, action_size)).astype(np.float32)
+            action = generator.uniform(-1, 1, (LANES, lanes.action_size)).astype(np.float32)
         else:
-            action = act(generator, observation)
-        for lane in sorted(running):
-            observations[lane, row], actions[lane, row] = observation[lane], action[lane]
-            following, reward, terminated, truncated, _ = lanes[lane].step(action[lane])
-            rewards[lane, row] = float(reward)
-            terminals[lane, row], timeouts[lane, row] = terminated, truncated and not terminated
-            recorded[lane] += 1
-            observation[lane] = following
-            if terminated or truncated:
-                if row + 1 < share:
-                    observation[lane] = lanes[lane].reset()[0]
-                else:
-                    running.remove(lane)
+            action = act(generator, lanes.observations)
+        observations[:, row], actions[:, row] = lanes.observations, action
+        rewards[running, row], terminated, truncated = lanes.step(running, action[running])
+        terminals[running, row], timeouts[running, row] = terminated, truncated & ~terminated
+        recorded[running] += 1
+        ended = terminated | truncated
+        if ended.any():
+            if row + 1 < share:
+                for lane in running[ended]:
+                    lanes.reset(int(lane))
+            else:
+                running = running[~ended]
         if progress is not None and (row + 1) % 1000 == 0:
             progress(min(LANES * (row + 1), steps), steps)
-    for env in lanes:
-        env.close()
+    lanes.close()
     arrays = {
         "observations": observations,
         "actions": actions,

@@ -32,7 +32,7 @@ def counted(tmp_path):
             calls.append(None)
             return [jnp.sin(x)], x.sum()
 
-        return traced(function, name, source, FORM)
+        return traced(function, name, [source], FORM)
 
     make.calls, make.source = calls, source
     return make
@@ -69,23 +69,24 @@ def test_a_function_in_a_file_that_has_changed_is_another_one(folder, tmp_path):
         module.write_text(f"def function(x):\n    return {number} * x\n")
         scope = {}
         exec(compile(module.read_text(), str(module), "exec"), scope)
-        found.append(traced(scope["function"], "scale", source, FORM)(jnp.ones(3)))
+        found.append(traced(scope["function"], "scale", [source], FORM)(jnp.ones(3)))
     np.testing.assert_array_equal(found[1], 2.0)
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_simulation_depends_on_both_of_its_files(monkeypatch):
+def test_a_simulation_depends_on_all_of_its_files(monkeypatch):
     mjx = pytest.importorskip("obd_jax.evaluation.mjx")
-    sources = []
+    found = []
 
-    def spy(function, name, source, *forms):
-        sources.append({source.name, pathlib.Path(function.__code__.co_filename).name})
+    def spy(function, name, sources, *forms):
+        defined = pathlib.Path(function.__code__.co_filename)
+        found.append({source.name for source in (*sources, defined)})
         return function
 
     monkeypatch.setattr(mjx, "traced", spy)
     with jax.numpy_rank_promotion("allow"):  # MJX promotes.
         mjx._simulation("hopper", "mjx", 1)
-    assert sources == [{"locomotion.py", "mjx.py"}] * 2
+    assert found == [{"locomotion.py", "mjx.py", "rules.py"}] * 2
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b""])
