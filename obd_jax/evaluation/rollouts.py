@@ -12,6 +12,8 @@ from obd_jax.types import Params, Policy
 
 # Called now and then with the environment steps done and an upper bound of those to come.
 Progress = Callable[[int, int], None]
+# Called once, at the end, with the steps of every episode, as many numbers as there are returns.
+Lengths = Callable[[np.ndarray], object]
 
 
 @functools.lru_cache(maxsize=16)
@@ -29,6 +31,7 @@ def gymnasium_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns of K policies in a Gymnasium environment.
 
@@ -43,6 +46,7 @@ def gymnasium_returns(
         episodes: E.
         seed: environment i is reset with seed + i.
         progress: called every 100 steps.
+        lengths: called with the steps of every episode, [K, E].
 
     Returns:
         [K, E] float64 returns in the environment's units.
@@ -53,7 +57,13 @@ def gymnasium_returns(
         batch = observations.reshape(students, episodes, -1)
         return np.asarray(compiled(params, batch)).reshape(count, -1)
 
-    returns = host_returns(act, environment, episodes=count, seed=seed, progress=progress)
+    def reshaped(steps):
+        if lengths is not None:
+            lengths(steps.reshape(students, episodes))
+
+    returns = host_returns(
+        act, environment, episodes=count, seed=seed, progress=progress, lengths=reshaped
+    )
     return returns.reshape(students, episodes)
 
 
@@ -64,6 +74,7 @@ def host_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns [E] float64 in a Gymnasium environment of any function, which is called as it is.
 
@@ -73,6 +84,7 @@ def host_returns(
         episodes: E.
         seed: environment i is reset with seed + i.
         progress: called every 100 steps.
+        lengths: called with the steps of every episode, [E].
     """
     environments = [make(environment) for _ in range(episodes)]
     specification = environments[0].spec
@@ -80,7 +92,7 @@ def host_returns(
     observations = np.stack(
         [env.reset(seed=seed + i)[0] for i, env in enumerate(environments)]
     ).astype(np.float32)
-    returns = np.zeros(episodes)
+    returns, steps = np.zeros(episodes), np.zeros(episodes, np.int64)
     running, done, horizon = list(range(episodes)), 0, specification.max_episode_steps or 0
     for step in itertools.count(1):
         actions = act(observations)
@@ -88,6 +100,7 @@ def host_returns(
         for i in running:
             observations[i], reward, terminated, truncated, _ = environments[i].step(actions[i])
             returns[i] += float(reward)
+            steps[i] = step
             if not (terminated or truncated):
                 still_running.append(i)
         done += len(running)
@@ -98,4 +111,6 @@ def host_returns(
             progress(done, done + len(running) * (horizon - step))
     for env in environments:
         env.close()
+    if lengths is not None:
+        lengths(steps)
     return returns

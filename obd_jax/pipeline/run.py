@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 
 from obd_jax import artefacts, distill, evaluation, runs
 from obd_jax.data.cache import sha256
@@ -60,6 +61,7 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         objective = reweight(distillation, prepared, objective, clock, reporter, out)
         scored_in, pairs = prepared.environment, distillation.start.pairs
         rows: dict[str, Any] = {}
+        worst: list[dict[str, Any]] = []
         if scored_in is not None:
             _, rows = runs.phase(
                 out,
@@ -103,7 +105,8 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         clock.seconds["distil"] = last["seconds"]
         if scored_in is not None:
             with clock("evaluate"):
-                rows = {**score_set(settings, prepared, state.synthetic, reporter), **rows}
+                scored, worst = score_set(settings, prepared, state.synthetic, reporter)
+                rows = {**scored, **rows}
         measures = None
         if prepared.held_out is not None:
             with clock("judge"):
@@ -121,6 +124,7 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         results = {
             "returns": rows,
             "unit": unit,
+            "worst_episodes": worst,
             **({} if measures is None else {"offline": measures}),
             "seconds": clock.seconds,
             "outer_steps": last["step"],
@@ -147,9 +151,10 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
 
 def score_set(
     settings: RunSettings, prepared: Prepared, synthetic: SyntheticData, reporter: Reporter
-) -> dict[str, Any]:
-    """Rows of the students that a set is for."""
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Rows of the students that a set is for, and the worst episodes of the first row."""
     scores, chosen = settings.scores, settings.distillation.students
+    lengths: list[np.ndarray] = []
     returns = score(
         prepared,
         "synthetic",
@@ -158,8 +163,9 @@ def score_set(
         scores.episodes,
         FINAL_SEED,
         reporter,
+        lengths.append,
     )
     rows = {"synthetic": evaluation.summarize(returns)}
     if isinstance(chosen, PoolStudents):
         rows["networks"] = score_networks(scores, chosen.network, prepared, synthetic, reporter)
-    return rows
+    return rows, evaluation.worst_episodes(returns, lengths[0])

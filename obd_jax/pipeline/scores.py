@@ -21,6 +21,7 @@ from obd_jax.evaluation import (
     TEACHER_EPISODES,
     ScoreSettings,
 )
+from obd_jax.evaluation.rollouts import Lengths
 from obd_jax.numerics import traceable
 from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
@@ -37,8 +38,12 @@ def score(
     episodes: int,
     seed: int,
     reporter: Reporter,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
-    """Returns [K, E] of students trained on a set, in the environment's unit."""
+    """Returns [K, E] of students trained on a set, in the environment's unit.
+
+    `lengths` is called with the steps of every episode, [K, E].
+    """
     assert prepared.environment is not None
     return evaluation.score_students(
         prepared.keys["students"],
@@ -50,6 +55,7 @@ def score(
         episodes=episodes,
         seed=seed,
         progress=reporter.progress(f"roll out {label}, steps"),
+        lengths=lengths,
     )
 
 

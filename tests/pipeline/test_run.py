@@ -146,7 +146,9 @@ def test_the_pairs_of_a_kernel_student_are_the_policy(finished_kernel):
 def quick(monkeypatch, tmp_path):
     """Runs without rollouts, on little data; returns results and the distilled set."""
 
-    def no_rollouts(*_, students, episodes, **__):
+    def no_rollouts(*_, students, episodes, lengths, **__):
+        if lengths is not None:
+            lengths(np.ones((students, episodes), int))
         return np.zeros((students, episodes))
 
     def no_rollouts_of_one(*_, episodes, **__):
