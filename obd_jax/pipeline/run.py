@@ -13,9 +13,11 @@ from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
 from obd_jax.pipeline.offline import judge
 from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.problem import load_problem
+from obd_jax.pipeline.report import write_report
 from obd_jax.pipeline.scores import (
     Curve,
     random_real,
+    reference_lines,
     score,
     score_networks,
     score_references,
@@ -132,19 +134,28 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
             "curve": curve.about,
             **card,
         }
-        lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
-        if "synthetic" in rows:
-            lines["final score"] = rows["synthetic"]["mean"]
         task = "" if scored_in is None else f"{scored_in.name}: "
+        title = f"{task}{pathlib.Path(prepared.data.provenance.name).name}"
         artefacts.draw_curve(
             out / "curve.png",
-            f"{task}{pathlib.Path(prepared.data.provenance.name).name}",
+            title,
             curve.losses,
             curve.returns,
-            lines,
+            reference_lines(rows),
             unit or "no environment",
             "synthetic, fewer episodes than the final score",
         )
+        with clock("report"):
+            write_report(
+                out / "report.html",
+                title,
+                prepared,
+                objective,
+                state.synthetic,
+                results,
+                curve,
+                scores.students,
+            )
         folder.finish(results)
     return results
 

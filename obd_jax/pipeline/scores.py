@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -317,6 +317,14 @@ class Curve:
         }
         self.returns.append(point)
         self._folder.add_metrics(point)
+
+
+def reference_lines(rows: Mapping[str, Any]) -> dict[str, float]:
+    """Mean returns of rows of results, as lines of a picture: the set's own is the final score."""
+    lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
+    if "synthetic" in rows:
+        lines["final score"] = rows["synthetic"]["mean"]
+    return lines
 
 
 def table(rows: dict[str, Any], unit: str) -> str:
