@@ -1,4 +1,4 @@
-"""Look at a distilled set's student, beside the teacher: a page of Brax's viewer and a GIF.
+"""Look at a distilled set's student, beside the teacher, in a GIF.
 
 python experiments/render_policy.py --path=runs/hopper/distilled.npz --out=pictures
 """
