@@ -274,6 +274,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-
 th, td { border-bottom: 1px solid var(--line); padding: .35rem 1.25rem .35rem 0; text-align: right;
   white-space: nowrap; }
 th:first-child { text-align: left; white-space: normal; }
+th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-weight: 600; font-size: .875rem; vertical-align: bottom; }
 tbody th { font-weight: 400; }
 dl { display: grid; grid-template-columns: minmax(8rem, 16rem) 1fr; gap: .25rem 1rem; margin: 0;
@@ -290,7 +291,7 @@ pre { background: var(--tint); border: 1px solid var(--line); border-radius: .5r
   h1 { font-size: 1.35rem; }
   table { font-size: .875rem; }
   thead th { font-size: .8125rem; }
-  th, td { padding-right: .75rem; }
+  th, td { padding-right: .6rem; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
 }

@@ -66,9 +66,9 @@ def _returns(curve: Curve, results: Mapping[str, Any]) -> list[Figure]:
 
 
 def _states(objective: Objective, synthetic: SyntheticData, rows: np.ndarray) -> Figure:
-    states = np.asarray(objective.unweighted.observations[rows])
+    states = np.asarray(objective.unweighted.observations)[rows]
     plane = principal_plane(states)
-    weights = None if objective.weights is None else np.asarray(objective.weights[rows])
+    weights = None if objective.weights is None else np.asarray(objective.weights)[rows]
     png = report_figures.states_figure(
         plane.project(states),
         plane.project(np.asarray(synthetic.observations)),
@@ -86,9 +86,9 @@ def _states(objective: Objective, synthetic: SyntheticData, rows: np.ndarray) ->
 def _actions(
     prepared: Prepared, objective: Objective, synthetic: SyntheticData, rows: np.ndarray
 ) -> Figure:
-    actions = {"data": np.asarray(prepared.own.actions[rows])}
+    actions = {"data": np.asarray(prepared.own.actions)[rows]}
     if prepared.teacher is not None and objective.name != "dbc":
-        actions["teacher"] = np.asarray(objective.unweighted.actions[rows])
+        actions["teacher"] = np.asarray(objective.unweighted.actions)[rows]
     actions["synthetic"] = np.asarray(synthetic.actions)
     png = report_figures.actions_figure(actions)
     caption = "Shares of the actions in states of the data, and in the synthetic states."
@@ -135,6 +135,8 @@ def errors_by_density(
 ) -> dict[str, list[float]]:
     """Errors of students on the set, and on random pairs, in ten parts of some states.
 
+    Their density is that of the weights, or by neighbours where there are none.
+
     Args:
         prepared: what was distilled.
         objective: whose actions are to be matched.
@@ -146,13 +148,16 @@ def errors_by_density(
         Name -> mean squared errors, in the rarest states first.
     """
     states = prepared.kept.observations[rows]
-    wanted = np.asarray(objective.unweighted.actions[rows])
-    log_density = log_density_of(prepared, states)
+    wanted = np.asarray(objective.unweighted.actions)[rows]
+    # Only the order counts; weights fall with the density.
+    density = (
+        log_density_of(prepared, states)
+        if objective.weights is None
+        else -np.asarray(objective.weights)[rows]
+    )
     sets = {"synthetic": synthetic, "random_real": random_real(len(synthetic.actions), prepared)}
     errors = {
         name: evaluation.action_errors(students_of(prepared, each, students)(states), wanted)
         for name, each in sets.items()
     }
-    return {
-        name: evaluation.by_density(each, log_density).tolist() for name, each in errors.items()
-    }
+    return {name: evaluation.by_density(each, density).tolist() for name, each in errors.items()}

@@ -82,7 +82,7 @@ def test_errors_are_those_of_students_in_the_rarest_states_first(case):
     policy = evaluation.trained_policy(
         jax.random.key(0), prepared.student, pairs, prepared.normalizer
     )
-    wanted = np.asarray(objective.unweighted.actions[rows])
+    wanted = np.asarray(objective.unweighted.actions)[rows]
     difference = policy(prepared.kept.observations[rows]) - wanted
     assert np.mean(errors["synthetic"]) == pytest.approx(np.mean(difference**2), rel=1e-4)
     # The teacher's actions on the set's states, against noisy ones of the data.
@@ -117,3 +117,14 @@ def test_measures_on_held_out_states_take_the_place_of_own_errors(shown, monkeyp
 def test_too_few_held_out_states_for_ten_parts_leave_the_errors_out(shown):
     offline = {"policies": {"synthetic": {"action_error": 0.1}}, "error_to": "data"}
     assert "Errors by density" not in shown(offline=offline)
+
+
+def test_the_density_of_the_weights_orders_the_errors_where_there_are_any(case, monkeypatch):
+    monkeypatch.setattr(MODULE, "log_density_of", None)
+    prepared, objective, pairs = case
+    rows = np.arange(100)
+    up, down = (
+        errors_by_density(prepared, objective._replace(weights=weights), pairs, rows, students=2)
+        for weights in (jnp.arange(1.0, 501.0), jnp.arange(500.0, 0.0, -1.0))
+    )
+    np.testing.assert_allclose(up["synthetic"], down["synthetic"][::-1], rtol=1e-5)
