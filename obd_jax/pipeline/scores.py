@@ -362,7 +362,7 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
     lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
-        f"written to {path.parent} (the distilled set: {path.name})",
+        f"written to {path.parent} (the distilled set: {path.name}; look at report.html)",
     ]
     return "\n".join(lines)
 
