@@ -60,12 +60,12 @@ class Episode(NamedTuple):
 
     positions: [frames, nq] of the body.
     earned:    return in the time shown.
-    fallen:    seconds after which the task ended it; None: it did not.
+    ended:     seconds after which the task ended it, as by a fall; None: it did not.
     """
 
     positions: np.ndarray
     earned: float
-    fallen: float | None
+    ended: float | None
 
 
 def render(settings: RenderSettings, reporter: Reporter = CONSOLE) -> dict[str, list[float]]:
@@ -172,14 +172,14 @@ def roll_out(
     shown = []
     for number in range(settings.episodes):
         observation, _ = made.reset(seed=FINAL_SEED + settings.first + number)
-        positions, total, ended, fallen, step = [], 0.0, False, False, 0
-        while not ended and step * task.dt < settings.seconds:
+        positions, total, over, terminated, step = [], 0.0, False, False, 0
+        while not over and step * task.dt < settings.seconds:
             if step % every == 0:
                 positions.append(task.data.qpos.copy())
             action = np.asarray(compiled(np.float32(observation)))
-            observation, reward, fallen, truncated, _ = made.step(action)
-            total, ended, step = total + float(reward), fallen or truncated, step + 1
-        shown.append(Episode(np.array(positions), total, step * task.dt if fallen else None))
+            observation, reward, terminated, truncated, _ = made.step(action)
+            total, over, step = total + float(reward), terminated or truncated, step + 1
+        shown.append(Episode(np.array(positions), total, step * task.dt if terminated else None))
         progress(number + 1, settings.episodes)
     return shown
 
@@ -214,7 +214,7 @@ def open_renderer(task: Any) -> Any:
 def draw(
     renderer: Any, task: Any, policies: Mapping[str, list[Episode]], reporter: Reporter
 ) -> list[np.ndarray]:
-    """Frames [height, width, 3]: a column for each policy; who has fallen lies there.
+    """Frames [height, width, 3]: a column for each policy; what has ended keeps its last state.
 
     Args:
         renderer: of the task.
@@ -233,9 +233,9 @@ def draw(
         renderer.update_scene(task.data, camera="track" if tracks else -1)
         drawn = renderer.render()
         drawn[-2:], drawn[:, -2:] = 255, 255  # From one to the next.
-        if episode.fallen is None or number <= last:
+        if episode.ended is None or number <= last:
             return drawn
-        return artefacts.with_text(drawn, f"fell after {episode.fallen:.1f} s")
+        return artefacts.with_text(drawn, f"ended after {episode.ended:.1f} s")
 
     top = artefacts.heading(list(policies), WIDTH)
     rows = list(zip(*policies.values(), strict=True))

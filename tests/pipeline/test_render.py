@@ -103,7 +103,7 @@ def test_an_episode_of_a_number_is_the_same_in_any_film(path, tmp_path, monkeypa
     (one,) = shown["16 distilled pairs"]
     np.testing.assert_array_equal(one.positions, three[2].positions)
     assert one.earned == three[2].earned != three[1].earned
-    assert one.fallen == three[2].fallen
+    assert one.ended == three[2].ended
 
 
 def test_an_episode_that_ends_says_when(path, tmp_path, monkeypatch):
@@ -111,8 +111,8 @@ def test_an_episode_that_ends_says_when(path, tmp_path, monkeypatch):
     settings = RenderSettings(path=str(path), out=str(tmp_path / "a"), episodes=1, seconds=8.0)
     render(settings, SILENT)
     (episode,) = shown["16 distilled pairs"]
-    assert 0 < episode.fallen < 8
-    assert len(episode.positions) == pytest.approx(20 * episode.fallen, abs=2)
+    assert 0 < episode.ended < 8
+    assert len(episode.positions) == pytest.approx(20 * episode.ended, abs=2)
 
 
 def test_random_pairs_are_those_that_the_run_was_compared_with(tmp_path, monkeypatch):
