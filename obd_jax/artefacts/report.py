@@ -156,32 +156,32 @@ def _scores(results: Mapping[str, Any]) -> str:
 def _measures(offline: Mapping[str, Any] | None) -> str:
     if offline is None:
         return ""
-    rows = []
-    for name, row in offline["policies"].items():
-        fitted = row.get("fitted_q")
-        rows.append(
-            (
-                NAMES.get(name, name),
-                _number(row.get("action_error"), ".4f"),
-                _number(row.get("teacher_preferred"), ".0%"),
-                _number(row.get("advantage_lost"), ".3g"),
-                "" if fitted is None else _number(fitted["mean"], ".4g"),
-            )
-        )
-    heads = (
-        "policy",
-        f"error to the {offline['error_to']}'s actions",
-        "teacher preferred",
-        "advantage lost",
-        "fitted Q",
-    )
+    columns = {
+        f"error to the {offline['error_to']}'s actions": ("action_error", ".4f"),
+        "teacher preferred": ("teacher_preferred", ".0%"),
+        "advantage lost": ("advantage_lost", ".3g"),
+        "fitted Q": ("fitted_q", ".4g"),
+    }
+    policies = {name: row for name, row in offline["policies"].items() if row}
+    shown = {
+        head: entry
+        for head, entry in columns.items()
+        if any(entry[0] in row for row in policies.values())
+    }
+    rows = [
+        (NAMES.get(name, name), *(_measure(row.get(key), form) for key, form in shown.values()))
+        for name, row in policies.items()
+    ]
     held = offline["held_out"]
     words = f"{held['states']:,} states of {held['episodes']:,} episodes that were not distilled."
-    return f"<p>{_text(words)}</p>\n{_table(heads, rows)}"
+    return f"<p>{_text(words)}</p>\n{_table(('policy', *shown), rows)}"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _measure(value: Any, form: str) -> str:
+    """Of a policy; fitted Q evaluation has more than its mean."""
+    if value is None:
+        return ""
+    return format(value["mean"] if isinstance(value, Mapping) else value, form)
 
 
 def _figures(figures: Sequence[Figure]) -> str:

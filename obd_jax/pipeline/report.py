@@ -28,7 +28,6 @@ def write_report(
     synthetic: SyntheticData,
     results: Mapping[str, Any],
     curve: Curve,
-    students: int,
 ) -> None:
     """Write the page of a run.
 
@@ -40,7 +39,6 @@ def write_report(
         synthetic: the set.
         results: content of `results.json`.
         curve: losses and scores along distillation.
-        students: K, whose errors are averaged where `results` has no measures.
     """
     rows = some_rows(len(prepared.kept), _STATES)
     figures = [
@@ -50,7 +48,7 @@ def write_report(
         *_returns(curve, results),
         _states(objective, synthetic, rows),
         _actions(prepared, objective, synthetic, rows),
-        *_errors(prepared, objective, synthetic, results.get("offline"), rows, students),
+        *_errors(prepared, objective, synthetic, results.get("offline"), rows),
     ]
     page = report_page(title, results, len(synthetic.actions), len(prepared.kept), figures)
     path.write_text(page, encoding="utf-8")
@@ -103,7 +101,6 @@ def _errors(
     synthetic: SyntheticData,
     offline: Mapping[str, Any] | None,
     rows: np.ndarray,
-    students: int,
 ) -> list[Figure]:
     """By density: of held-out states where there are measures, else of states distilled."""
     if offline is not None:
@@ -116,8 +113,8 @@ def _errors(
     elif len(rows) < evaluation.DENSITY_PARTS:
         return []
     else:
-        found = errors_by_density(prepared, objective, synthetic, rows, students)
-        where = "states of the data"
+        found = errors_by_density(prepared, objective, synthetic, rows)
+        where = "states of the data, by one student of each set,"
         wanted = "the data's" if objective.name == "dbc" else "the teacher's"
     if not found:
         return []
@@ -131,9 +128,8 @@ def errors_by_density(
     objective: Objective,
     synthetic: SyntheticData,
     rows: np.ndarray,
-    students: int,
 ) -> dict[str, list[float]]:
-    """Errors of students on the set, and on random pairs, in ten parts of some states.
+    """Errors of a student on the set, and of one on random pairs, in ten parts of some states.
 
     Their density is that of the weights, or by neighbours where there are none.
 
@@ -142,7 +138,6 @@ def errors_by_density(
         objective: whose actions are to be matched.
         synthetic: the set.
         rows: of the states distilled, ten at least.
-        students: K, trained on each set.
 
     Returns:
         Name -> mean squared errors, in the rarest states first.
@@ -157,7 +152,7 @@ def errors_by_density(
     )
     sets = {"synthetic": synthetic, "random_real": random_real(len(synthetic.actions), prepared)}
     errors = {
-        name: evaluation.action_errors(students_of(prepared, each, students)(states), wanted)
+        name: evaluation.action_errors(students_of(prepared, each, 1)(states), wanted)
         for name, each in sets.items()
     }
     return {name: evaluation.by_density(each, density).tolist() for name, each in errors.items()}

@@ -154,7 +154,6 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
                 state.synthetic,
                 results,
                 curve,
-                scores.students,
             )
         folder.finish(results)
     return results

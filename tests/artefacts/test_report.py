@@ -121,7 +121,7 @@ def test_what_is_absent_is_left_out(changes, gone):
 def test_measures_on_held_out_episodes_show():
     text = text_of(page(returns={}, unit=None, offline=MEASURES))
     assert "1,000 states of 10 episodes that were not distilled." in text
-    assert "synthetic pairs 0.1250 75% 9" in text
+    assert "teacher preferred fitted Q synthetic pairs 0.1250 75% 9 Figures" in text
     assert "Measures" not in text_of(page())
 
 

@@ -56,7 +56,6 @@ def shown(case, tmp_path, monkeypatch):
             case[2],
             {**RESULTS, **changes},
             curve,
-            2,
         )
         return found
 
@@ -74,7 +73,7 @@ def shown(case, tmp_path, monkeypatch):
 def test_errors_are_those_of_students_in_the_rarest_states_first(case):
     prepared, objective, pairs = case
     rows = np.arange(100)
-    errors = errors_by_density(*case, rows, students=2)
+    errors = errors_by_density(*case, rows)
     assert list(errors) == ["synthetic", "random_real"]
     for values in errors.values():
         assert len(values) == 10
@@ -124,7 +123,7 @@ def test_the_density_of_the_weights_orders_the_errors_where_there_are_any(case, 
     prepared, objective, pairs = case
     rows = np.arange(100)
     up, down = (
-        errors_by_density(prepared, objective._replace(weights=weights), pairs, rows, students=2)
+        errors_by_density(prepared, objective._replace(weights=weights), pairs, rows)
         for weights in (jnp.arange(1.0, 501.0), jnp.arange(500.0, 0.0, -1.0))
     )
     np.testing.assert_allclose(up["synthetic"], down["synthetic"][::-1], rtol=1e-5)
