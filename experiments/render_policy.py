@@ -1,4 +1,4 @@
-"""Show a distilled set's student next to the teacher: a page of Brax's viewer and a GIF.
+"""Show a distilled set's student next to the teacher, in a GIF.
 
 python experiments/render_policy.py --path=runs/hopper/distilled.npz --out=pictures
 """

@@ -134,6 +134,13 @@ def map_in_chunks(
     return np.concatenate(outputs)
 
 
+def some_rows(count: int, most: int) -> np.ndarray:
+    """Indices in ascending order: all, or as many as that at random."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
 def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which `vmap` calls for one after another on CPUs and for all at once elsewhere.
 

@@ -4,7 +4,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-_COLORS = {
+# Rows of results, in words and in every picture.
+NAMES = {
+    "synthetic": "synthetic pairs",
+    "random_real": "random pairs",
+    "networks": "networks on the pairs",
+}
+COLORS = {
+    "synthetic": "C3",
     "teacher": "C2",
     "data": "C1",
     "networks": "C4",
@@ -57,12 +64,12 @@ def draw_curve(
     )
     bottom.plot(steps, [r["return"] for r in returns], "o-", label=label)
     for name, value in references.items():
-        bottom.axhline(value, color=_COLORS[name], ls="--", lw=1)
+        bottom.axhline(value, color=COLORS[name], ls="--", lw=1)
         bottom.annotate(
             f" {name} {value:.1f}",
             (1.0, value),
             xycoords=("axes fraction", "data"),
-            color=_COLORS[name],
+            color=COLORS[name],
             va="center",
             fontsize="small",
         )

@@ -1,4 +1,4 @@
-"""Show a distilled set's student next to the teacher: a page of Brax's viewer and a GIF.
+"""Show a distilled set's student next to the teacher, in a GIF.
 
 obd-jax render --path=runs/hopper/distilled.npz --out=pictures
 """
@@ -20,8 +20,7 @@ def main() -> None:
     earned = render(settings)
     for name, values in earned.items():
         print(f"{name}: {' '.join(f'{value:.0f}' for value in values)} earned")
-    pages = ", ".join(f"{name}.html" for name in earned)
-    print(f"written to {settings.out}: {pages}, episodes.gif")
+    print(f"written: {settings.out}/episodes.gif")
 
 
 def start(about: str | None = None) -> None:

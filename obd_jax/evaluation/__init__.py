@@ -34,6 +34,7 @@ from obd_jax.evaluation.statistics import (
     seeds_interval,
     stratified_bootstrap_interval,
     summarize,
+    worst_episodes,
 )
 from obd_jax.evaluation.students import NotFiniteError, fit_students, student_policy, trained_policy
 from obd_jax.evaluation.validate import check_environment
@@ -75,4 +76,5 @@ __all__ = [
     "student_policy",
     "summarize",
     "trained_policy",
+    "worst_episodes",
 ]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from obd_jax.environments import FunctionalEnvironment
+from obd_jax.evaluation.rollouts import Lengths
 from obd_jax.types import Params, Policy
 
 
@@ -31,10 +32,14 @@ def functional_returns(
     students: int,
     episodes: int,
     seed: int,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Undiscounted returns [K, E] float64 of K policies, params with a leading axis [K].
 
-    Every student meets its own initial states, drawn from `seed`.
+    Every student meets its own initial states, drawn from `seed`. `lengths` is called with the
+    steps of every episode, [K, E], which are those of the horizon.
     """
+    if lengths is not None:
+        lengths(np.full((students, episodes), environment.horizon))
     keys = jax.random.split(jax.random.key(seed), (students, episodes))
     return np.asarray(_rollouts(policy, environment)(params, keys), np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 
 from obd_jax.environments import MAX_EPISODE_STEPS, EnvironmentSpec, rules
 from obd_jax.evaluation import playground
-from obd_jax.evaluation.rollouts import Progress
+from obd_jax.evaluation.rollouts import Lengths, Progress
 from obd_jax.evaluation.traced import traced
 from obd_jax.types import Array, Params, Policy
 
@@ -40,6 +40,7 @@ def mjx_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
     at_once: int | None = None,
 ) -> np.ndarray:
     """Returns of K policies in an environment of Brax, rolled out where JAX computes.
@@ -56,6 +57,7 @@ def mjx_returns(
         episodes: E.
         seed: of the first states.
         progress: called after every block.
+        lengths: called with the steps of every episode, [K, E].
         at_once: environments that advance together at most, which bounds the memory; None: 16 on a
             CPU, 4096 elsewhere.
 
@@ -73,6 +75,7 @@ def mjx_returns(
     together = student_parts.shape[1], episode_parts.shape[1]
     start, advance = programs(policy, environment.short_name, environment.simulator, *together)
     returns = np.zeros((students, episodes))
+    taken = np.zeros((students, episodes), np.int64)
     done, left = 0, student_parts.size * episode_parts.size * MAX_EPISODE_STEPS
     for some_students in student_parts:
         their_params = jax.tree.map(lambda x, part=some_students: x[part], params)
@@ -80,11 +83,13 @@ def mjx_returns(
             cells = np.ix_(some_students, some_episodes)
             members = start(keys[cells])
             found, steps = np.zeros(members.total.shape), 0
+            own = np.zeros(members.steps.shape, np.int64)
             while steps < MAX_EPISODE_STEPS:
                 members = advance(their_params, members, BLOCK)
                 steps += BLOCK
                 # Summed up here, in float64.
                 found += members.total
+                own += members.steps
                 done += int(members.steps.sum())
                 running = int(members.running.sum())
                 if not running:
@@ -93,7 +98,9 @@ def mjx_returns(
                     here = running * (MAX_EPISODE_STEPS - steps)
                     progress(done, done + here + left - found.size * MAX_EPISODE_STEPS)
             left -= found.size * MAX_EPISODE_STEPS
-            returns[cells] = found
+            returns[cells], taken[cells] = found, own
+    if lengths is not None:
+        lengths(taken)
     return returns
 
 

@@ -13,6 +13,8 @@ from obd_jax.types import Params, Policy
 
 # Called now and then with the environment steps done and an upper bound of those to come.
 Progress = Callable[[int, int], None]
+# Called once, at the end, with the steps of every episode, as many numbers as there are returns.
+Lengths = Callable[[np.ndarray], object]
 
 
 @functools.lru_cache(maxsize=16)
@@ -30,6 +32,7 @@ def gymnasium_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns of K policies in a Gymnasium environment.
 
@@ -44,6 +47,7 @@ def gymnasium_returns(
         episodes: E.
         seed: environment i is reset with seed + i.
         progress: called every 100 steps.
+        lengths: called with the steps of every episode, [K, E].
 
     Returns:
         [K, E] float64 returns in the environment's units.
@@ -54,7 +58,13 @@ def gymnasium_returns(
         batch = observations.reshape(students, episodes, -1)
         return np.asarray(compiled(params, batch)).reshape(count, -1)
 
-    returns = host_returns(act, environment, episodes=count, seed=seed, progress=progress)
+    def reshaped(steps):
+        if lengths is not None:
+            lengths(steps.reshape(students, episodes))
+
+    returns = host_returns(
+        act, environment, episodes=count, seed=seed, progress=progress, lengths=reshaped
+    )
     return returns.reshape(students, episodes)
 
 
@@ -65,6 +75,7 @@ def host_returns(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns [E] float64 in a Gymnasium environment of any function, which is called as it is.
 
@@ -76,14 +87,17 @@ def host_returns(
         episodes: E.
         seed: environment i is reset with seed + i.
         progress: called every 100 steps.
+        lengths: called with the steps of every episode, [E].
     """
     copies = make_copies(environment, episodes, threads=cores())
     for i in range(episodes):
         copies.reset(i, seed + i)
-    returns, running, done = np.zeros(episodes), np.arange(episodes), 0
+    returns, steps = np.zeros(episodes), np.zeros(episodes, np.int64)
+    running, done = np.arange(episodes), 0
     for step in itertools.count(1):
         rewards, terminated, truncated = copies.step(running, act(copies.observations)[running])
         returns[running] += rewards
+        steps[running] = step
         done += len(running)
         running = running[~(terminated | truncated)]
         if not len(running):
@@ -91,4 +105,6 @@ def host_returns(
         if progress is not None and step % 100 == 0:
             progress(done, done + len(running) * (copies.horizon - step))
     copies.close()
+    if lengths is not None:
+        lengths(steps)
     return returns

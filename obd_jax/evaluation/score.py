@@ -11,7 +11,7 @@ from obd_jax import environments
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation.functional import functional_returns
 from obd_jax.evaluation.mjx import mjx_returns
-from obd_jax.evaluation.rollouts import Progress, gymnasium_returns, host_returns
+from obd_jax.evaluation.rollouts import Lengths, Progress, gymnasium_returns, host_returns
 from obd_jax.evaluation.students import fit_students, student_policy
 from obd_jax.types import Key, Normalizer, Params, Policy, Student, SyntheticData
 
@@ -25,12 +25,19 @@ def score_policies(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns [K, E] of K policies, params with a leading axis [K], in the environment's unit.
 
-    The environment's simulator rolls them out.
+    The environment's simulator rolls them out. `lengths` is called with the steps of every episode,
+    [K, E].
     """
-    counts = {"students": students, "episodes": episodes, "seed": seed}
+    counts: dict[str, Any] = {
+        "students": students,
+        "episodes": episodes,
+        "seed": seed,
+        "lengths": lengths,
+    }
     if environment.functional is not None:
         returns = functional_returns(policy, params, environment.functional, **counts)
     else:
@@ -89,6 +96,7 @@ def score_students(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns [K, E] of K students trained from scratch on a synthetic set.
 
@@ -104,6 +112,7 @@ def score_students(
         episodes: E, for each student.
         seed: of the episodes.
         progress: of the rollouts.
+        lengths: called with the steps of every episode, shaped as the returns.
 
     Returns:
         Normalised returns, 100 for the reference expert and 0 for the random policy; raw returns if
@@ -121,4 +130,5 @@ def score_students(
         episodes=episodes,
         seed=seed,
         progress=progress,
+        lengths=lengths,
     )

@@ -78,6 +78,38 @@ def seeds_interval(
     return center - half, center + half
 
 
+def worst_episodes(
+    returns: np.ndarray, lengths: np.ndarray, count: int = 10
+) -> list[dict[str, Any]]:
+    """The episodes with the least returns, the worst first.
+
+    Args:
+        returns: [K, E] of K students in E episodes each.
+        lengths: [K, E] their steps.
+        count: how many at most.
+
+    Returns:
+        {"student", "episode", "return", "length"} of each, counted from 0.
+
+    Raises:
+        InvalidInputError: the shapes differ.
+    """
+    if returns.shape != lengths.shape:
+        raise InvalidInputError(f"returns {returns.shape} and lengths {lengths.shape} differ")
+    found = []
+    for place in np.argsort(returns, axis=None, kind="stable")[:count]:
+        student, episode = divmod(int(place), returns.shape[1])
+        found.append(
+            {
+                "student": student,
+                "episode": episode,
+                "return": float(returns[student, episode]),
+                "length": int(lengths[student, episode]),
+            }
+        )
+    return found
+
+
 def summarize(returns: np.ndarray) -> dict[str, Any]:
     """Summary of one row of results.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from obd_jax import density, evaluation
 from obd_jax.evaluation import Transitions
-from obd_jax.numerics import map_in_chunks
+from obd_jax.numerics import map_in_chunks, some_rows
 from obd_jax.pipeline.preparation import Prepared
 from obd_jax.reporting import ProgressCallback, Reporter
 from obd_jax.teachers.train import discounted_returns
@@ -75,7 +75,7 @@ def measure(
     teacher = prepared.teacher
     if teacher is not None:
         policies["teacher"] = lambda observations: map_in_chunks(teacher.act, observations)[None]
-    rows = _some(len(held), _STATES)
+    rows = some_rows(len(held), _STATES)
     states = held.observations[rows]
     actions = {name: act(states) for name, act in policies.items()} | {
         "data": held.actions[rows][None]
@@ -149,7 +149,7 @@ def _fitted_q(
     offline, held = prepared.data, prepared.held_out
     assert held is not None
     normalize = prepared.normalizer.normalize
-    rows = _some(len(offline), _NUMBERS // offline.observation_size)
+    rows = some_rows(len(offline), _NUMBERS // offline.observation_size)
     transitions = Transitions(
         np.asarray(normalize(offline.observations[rows])),
         offline.actions[rows],
@@ -187,13 +187,6 @@ def _fitted_q(
         own = own[np.arange(MEMBERS) % len(own)]
         found[name] = evaluation.estimate(np.asarray(critics.values(first, own)))
     return found
-
-
-def _some(count: int, most: int) -> np.ndarray:
-    """Indices in ascending order: all, or as many as that at random."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def measures_table(measures: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 
 from obd_jax import artefacts, distill, evaluation, runs
 from obd_jax.data.cache import sha256
@@ -12,9 +13,11 @@ from obd_jax.pipeline.distillation import distil, form_of_state, initial_set
 from obd_jax.pipeline.offline import judge
 from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.problem import load_problem
+from obd_jax.pipeline.report import write_report
 from obd_jax.pipeline.scores import (
     Curve,
     random_real,
+    reference_lines,
     score,
     score_networks,
     score_references,
@@ -60,6 +63,7 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         objective = reweight(distillation, prepared, objective, clock, reporter, out)
         scored_in, pairs = prepared.environment, distillation.start.pairs
         rows: dict[str, Any] = {}
+        worst: list[dict[str, Any]] = []
         if scored_in is not None:
             _, rows = runs.phase(
                 out,
@@ -103,7 +107,8 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         clock.seconds["distil"] = last["seconds"]
         if scored_in is not None:
             with clock("evaluate"):
-                rows = {**score_set(settings, prepared, state.synthetic, reporter), **rows}
+                scored, worst = score_set(settings, prepared, state.synthetic, reporter)
+                rows = {**scored, **rows}
         measures = None
         if prepared.held_out is not None:
             with clock("judge"):
@@ -121,6 +126,7 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
         results = {
             "returns": rows,
             "unit": unit,
+            "worst_episodes": worst,
             **({} if measures is None else {"offline": measures}),
             "seconds": clock.seconds,
             "outer_steps": last["step"],
@@ -128,28 +134,37 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
             "curve": curve.about,
             **card,
         }
-        lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
-        if "synthetic" in rows:
-            lines["final score"] = rows["synthetic"]["mean"]
         task = "" if scored_in is None else f"{scored_in.name}: "
+        title = f"{task}{pathlib.Path(prepared.data.provenance.name).name}"
         artefacts.draw_curve(
             out / "curve.png",
-            f"{task}{pathlib.Path(prepared.data.provenance.name).name}",
+            title,
             curve.losses,
             curve.returns,
-            lines,
+            reference_lines(rows),
             unit or "no environment",
             "synthetic, fewer episodes than the final score",
         )
+        with clock("report"):
+            write_report(
+                out / "report.html",
+                title,
+                prepared,
+                objective,
+                state.synthetic,
+                results,
+                curve,
+            )
         folder.finish(results)
     return results
 
 
 def score_set(
     settings: RunSettings, prepared: Prepared, synthetic: SyntheticData, reporter: Reporter
-) -> dict[str, Any]:
-    """Rows of the students that a set is for."""
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Rows of the students that a set is for, and the worst episodes of the first row."""
     scores, chosen = settings.scores, settings.distillation.students
+    lengths: list[np.ndarray] = []
     returns = score(
         prepared,
         "synthetic",
@@ -158,8 +173,9 @@ def score_set(
         scores.episodes,
         FINAL_SEED,
         reporter,
+        lengths.append,
     )
     rows = {"synthetic": evaluation.summarize(returns)}
     if isinstance(chosen, PoolStudents):
         rows["networks"] = score_networks(scores, chosen.network, prepared, synthetic, reporter)
-    return rows
+    return rows, evaluation.worst_episodes(returns, lengths[0])

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from obd_jax.evaluation import (
     TEACHER_EPISODES,
     ScoreSettings,
 )
+from obd_jax.evaluation.rollouts import Lengths
 from obd_jax.numerics import traceable
 from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
@@ -37,8 +38,12 @@ def score(
     episodes: int,
     seed: int,
     reporter: Reporter,
+    lengths: Lengths | None = None,
 ) -> np.ndarray:
-    """Returns [K, E] of students trained on a set, in the environment's unit."""
+    """Returns [K, E] of students trained on a set, in the environment's unit.
+
+    `lengths` is called with the steps of every episode, [K, E].
+    """
     assert prepared.environment is not None
     return evaluation.score_students(
         prepared.keys["students"],
@@ -50,6 +55,7 @@ def score(
         episodes=episodes,
         seed=seed,
         progress=reporter.progress(f"roll out {label}, steps"),
+        lengths=lengths,
     )
 
 
@@ -313,6 +319,14 @@ class Curve:
         self._folder.add_metrics(point)
 
 
+def reference_lines(rows: Mapping[str, Any]) -> dict[str, float]:
+    """Mean returns of rows of results, as lines of a picture: the set's own is the final score."""
+    lines = {name: row["mean"] for name, row in rows.items() if row and name != "synthetic"}
+    if "synthetic" in rows:
+        lines["final score"] = rows["synthetic"]["mean"]
+    return lines
+
+
 def table(rows: dict[str, Any], unit: str) -> str:
     """Rows of results as a table."""
     lines = [f"{unit:<20}{'mean':>9}{'iqm':>9}{'95% interval':>20}  per student"]
@@ -348,7 +362,7 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
     lines += [
         f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
-        f"written to {path.parent} (the distilled set: {path.name})",
+        f"written to {path.parent} (the distilled set: {path.name}; look at report.html)",
     ]
     return "\n".join(lines)
 

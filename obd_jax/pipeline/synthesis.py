@@ -127,7 +127,7 @@ class Result:
         returns: Mapping[str, dict[str, Any]] | None = None,
         offline: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
-        """Write the files that the main job writes; returns the folder.
+        """Write the files that the main job writes, but for the report; returns the folder.
 
         Args:
             folder: new or empty.

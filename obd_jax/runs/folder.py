@@ -28,6 +28,7 @@ _OWN = {
     "distilled.npz",
     "card.json",
     "curve.png",
+    "report.html",
     CHECKPOINTS,
 }
 

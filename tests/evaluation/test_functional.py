@@ -34,6 +34,12 @@ def test_returns_are_those_of_a_python_loop():
     np.testing.assert_allclose(returns, expected, rtol=1e-5)
 
 
+def test_every_episode_lasts_as_long_as_the_horizon():
+    counted = []
+    roll_out(lengths=counted.append)
+    np.testing.assert_array_equal(counted, np.full((1, 2, 3), 7))
+
+
 def test_every_episode_has_its_own_start_and_the_seed_decides_which():
     returns = roll_out()
     assert len(np.unique(returns)) == 6

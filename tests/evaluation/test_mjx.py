@@ -78,10 +78,12 @@ def lengths(seed):
 
 @pytest.mark.usefixtures("countdown")
 def test_episodes_end_on_their_own_or_after_a_thousand_steps():
-    returns = roll_out()
+    counted = []
+    returns = roll_out(lengths=counted.append)
     assert returns.dtype == np.float64
     assert {True, False} == set((lengths(0) == 1000).ravel().tolist())
     np.testing.assert_allclose(returns, lengths(0) * np.asarray(SCALES)[:, None])
+    np.testing.assert_array_equal(counted, [lengths(0)])
 
 
 @pytest.mark.usefixtures("countdown")

@@ -103,6 +103,14 @@ def test_ended_episodes_are_not_stepped_and_the_others_go_on(countdown):
     assert Countdown.closed == 6
 
 
+def test_the_steps_of_every_episode_are_known(countdown):
+    counted = []
+    counts = {"students": 2, "episodes": 3, "seed": 1, "lengths": counted.append}
+    gymnasium_returns(reciprocal, jnp.ones(2), countdown, **counts)
+    evaluation.score_policies(reciprocal, jnp.ones(2), countdown, **counts)
+    assert [steps.tolist() for steps in counted] == [[[1, 2, 3], [4, 5, 6]]] * 2
+
+
 def test_time_limits_end_episodes(countdown):
     returns = gymnasium_returns(
         reciprocal, jnp.array([1.0]), countdown, students=1, episodes=2, seed=299

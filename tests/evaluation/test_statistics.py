@@ -12,6 +12,7 @@ from obd_jax.evaluation import (
     statistics,
     stratified_bootstrap_interval,
     summarize,
+    worst_episodes,
 )
 from obd_jax.types import InvalidInputError
 
@@ -156,3 +157,17 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
     expected = stratified_bootstrap_interval(scores, resamples=999)
     monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 700)
     assert stratified_bootstrap_interval(scores, resamples=999) == expected
+
+
+def test_the_worst_episodes_come_in_order_with_their_lengths():
+    returns = np.array([[5.0, 1.0, 3.0], [2.0, 9.0, 0.5]])
+    lengths = np.array([[50, 10, 30], [20, 90, 5]])
+    found = worst_episodes(returns, lengths, count=3)
+    assert [list(row.values()) for row in found] == [
+        [1, 2, 0.5, 5],
+        [0, 1, 1.0, 10],
+        [1, 0, 2.0, 20],
+    ]
+    assert len(worst_episodes(returns, lengths)) == 6
+    with pytest.raises(InvalidInputError, match=r"returns \(2, 3\) and lengths \(3, 2\) differ"):
+        worst_episodes(returns, lengths.T)

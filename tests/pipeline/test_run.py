@@ -1,5 +1,6 @@
 """The main job from end to end, on the toy task."""
 
+import html
 import importlib
 import json
 import re
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+import obd_jax
 from obd_jax import artefacts, distill, evaluation, runs, students
 from obd_jax.data.cache import sha256
 from obd_jax.pipeline import RunSettings, problem, run, targets
@@ -42,6 +44,7 @@ def test_a_run_leaves_its_files_and_no_other(finished):
         "curve.png",
         "distilled.npz",
         "metrics.jsonl",
+        "report.html",
         "results.json",
     ]
     assert (finished[0] / "curve.png").read_bytes().startswith(b"\x89PNG")
@@ -142,11 +145,45 @@ def test_the_pairs_of_a_kernel_student_are_the_policy(finished_kernel):
     }
 
 
+def test_the_report_shows_the_run_and_loads_nothing(finished, finished_kernel):
+    for folder, results in (finished, finished_kernel):
+        page = (folder / "report.html").read_text()
+        assert f"{results['returns']['synthetic']['mean']:.1f}" in page
+        titles = re.findall(r"<h[23]>(.*?)</h", page)
+        shown = ["Loss", "Learning curve", "Where the synthetic states lie", "Actions"]
+        assert titles[: titles.index("Use the set")] == [
+            *("Scores", "Figures", *shown, "Errors by density", "Ten worst episodes")
+        ]
+        assert page.count("<tr>") == 1 + 4 + 1 + 10 + 1 + len(results["seconds"]) - 1
+        assert page.count("data:image/png;base64,") == 5
+        assert not re.findall(r"https?://|<script|<link|@import|url\(", page)
+
+
+def test_the_code_of_the_report_acts_from_the_set(finished_kernel, monkeypatch):
+    folder, _ = finished_kernel
+    monkeypatch.chdir(folder)
+    blocks = re.findall(r"<pre><code>(.*?)</code>", (folder / "report.html").read_text(), re.DOTALL)
+    states = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    expected = obd_jax.load_distilled(folder).policy()(states)
+    acted = 0
+    for block in blocks:
+        code = html.unescape(block)
+        if "import torch" in code:
+            continue  # By tests/artefacts/test_snippets.py, where torch is.
+        names = {}
+        exec(code, names)
+        np.testing.assert_allclose(names["policy"](states), expected, atol=2e-4)
+        acted += 1
+    assert (len(blocks), acted) == (3, 2)
+
+
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
     """Runs without rollouts, on little data; returns results and the distilled set."""
 
-    def no_rollouts(*_, students, episodes, **__):
+    def no_rollouts(*_, students, episodes, lengths, **__):
+        if lengths is not None:
+            lengths(np.ones((students, episodes), int))
         return np.zeros((students, episodes))
 
     def no_rollouts_of_one(*_, episodes, **__):
@@ -154,6 +191,7 @@ def quick(monkeypatch, tmp_path):
 
     monkeypatch.setattr(evaluation, "score_students", no_rollouts)
     monkeypatch.setattr(evaluation, "score_act", no_rollouts_of_one)
+    monkeypatch.setattr(MODULE, "write_report", lambda *_: None)
     few_transitions(monkeypatch)
     count = iter(range(100))
 
