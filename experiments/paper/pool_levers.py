@@ -39,8 +39,6 @@ from obd_jax.types import SyntheticData, Targets
 
 Json = dict[str, Any]
 JUDGES = ("kernel", "mlp-2x256", "mlp-3x256", "mlp-5x256", "mlp-sgd", "papers", "sklearn-mlp-2x256")
-# Share of the outer steps at the end whose sets are averaged.
-LAST = 0.25
 
 
 class Lever(NamedTuple):
@@ -51,7 +49,6 @@ class Lever(NamedTuple):
     change:    what differs of the kinds that the options give.
     students:  (weight, recipe) more that are trained afresh at every step.
     aggregate: of the losses, as `make_aggregation` takes it.
-    averaged:  the set is the mean of those of the last steps.
     labelled:  actions are the teacher's at the synthetic states.
     noises:    least and greatest standard deviation of the noise, drawn for every state.
     toward:    share of the way to another state, at most, in place of noise.
@@ -62,7 +59,6 @@ class Lever(NamedTuple):
     change: Mapping[str, Any] = {}
     students: tuple[tuple[float, Any], ...] = ()
     aggregate: tuple[Any, ...] = ("sum",)
-    averaged: bool = False
     labelled: bool = False
     noises: tuple[float, float] | None = None
     toward: float | None = None
@@ -92,7 +88,10 @@ LEVERS: Mapping[str, Lever] = {
         {"state_noise": 0.15}, change={"output_weight": 1.0, "unroll": 2}
     ),
     "own output alone": Lever(change={"output_weight": 1.0, "unroll": 5, "feature_weight": 0.0}),
-    "6000 averaged": Lever({"outer_steps": 6000}, averaged=True),
+    "own output averaged": Lever({"average": 0.25}, change={"output_weight": 1.0, "unroll": 5}),
+    "narrow own output": Lever(change={"width": 128, "output_weight": 1.0, "unroll": 5}),
+    "averaged fast": Lever({"average": 0.25}, change={"steps_per_update": 15}),
+    "6000 averaged": Lever({"outer_steps": 6000, "average": 0.25}),
     "6000 toward others": Lever({"outer_steps": 6000}, toward=0.4),
     "6000 own output 1": Lever({"outer_steps": 6000}, change={"output_weight": 1.0, "unroll": 1}),
     "6000 depths 1 to 4": Lever(
@@ -116,7 +115,7 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "lazy": Lever(students=((1.0, _LAZY),)),
     "log-sum-exp": Lever(aggregate=("log_sum_exp", 0.01)),
-    "averaged": Lever(averaged=True),
+    "averaged": Lever({"average": 0.25}),
     "teacher's labels": Lever(labelled=True),
 }
 
@@ -192,12 +191,12 @@ def distil(
         aggregate=make_aggregation(*lever.aggregate),
         constraint=constraint,
     )
-    progress, kept = CONSOLE.progress("distil, step"), []
+    if (share := settings.outer.average) > 0:
+        distiller = distill.averaged(distiller, round((1 - share) * stage.steps))
+    progress = CONSOLE.progress("distil, step")
 
     def report(state: Any, record: Json) -> None:
         progress(record["step"], stage.steps, record["eta_seconds"], f"loss {record['loss']:.4f}")
-        if lever.averaged and record["step"] > (1 - LAST) * stage.steps:
-            kept.append(jax.tree.map(np.asarray, state.synthetic))
 
     state, history = distill.train(
         prepared.keys["distil"],
@@ -209,10 +208,7 @@ def distil(
         anneal=ANNEALS[settings.outer.anneal],
         callback=report,
     )
-    last = {"loss": history[-1]["loss"], "seconds": history[-1]["seconds"]}
-    if kept:
-        return jax.tree.map(lambda *each: jnp.asarray(np.mean(each, axis=0)), *kept), last
-    return state.synthetic, last
+    return state.synthetic, {name: history[-1][name] for name in ("loss", "seconds")}
 
 
 def judged(path: pathlib.Path, settings: PoolLeverSettings, prepared: Prepared) -> Json:

@@ -6,6 +6,7 @@ from obd_jax.distill.aggregations import (
     log_sum_exp,
     make_aggregation,
 )
+from obd_jax.distill.averaged import AveragedState, averaged
 from obd_jax.distill.constraints import (
     CONSTRAINTS,
     Constraint,
@@ -57,6 +58,7 @@ __all__ = [
     "INITIALIZERS",
     "OBJECTIVES",
     "Aggregation",
+    "AveragedState",
     "Callback",
     "Constraint",
     "Distiller",
@@ -70,6 +72,7 @@ __all__ = [
     "PopulationCallback",
     "StartSettings",
     "av_pbc",
+    "averaged",
     "by_weight",
     "choose",
     "clipped",

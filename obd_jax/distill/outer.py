@@ -9,7 +9,7 @@ import optax
 from obd_jax import optimizers
 from obd_jax.distill.constraints import CONSTRAINTS
 from obd_jax.distill.train import cosine_anneal
-from obd_jax.settings import at_least, not_negative, one_of, option, positive
+from obd_jax.settings import OptionError, at_least, not_negative, one_of, option, positive, within
 
 ANNEALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cosine": cosine_anneal,
@@ -27,6 +27,7 @@ class OuterSettings:
     anneal:         of the outer step size.
     steps:          outer steps at most.
     batch_size:     B, real states per outer step.
+    average:        share of the outer steps, the last ones, whose sets are averaged.
     budget_minutes: wall-clock of distillation at most, compilation included.
     """
 
@@ -48,6 +49,10 @@ class OuterSettings:
         4000, "Maximum number of outer steps, not counting those of narrow networks.", "outer_steps"
     )
     batch_size: int = option(1024, "Real states per outer step.")
+    average: float = option(
+        0.0,
+        "Share of the outer steps at the end whose sets are averaged; 0: the last set counts.",
+    )
     budget_minutes: float | None = option(
         None, "Limit on the wall-clock of distillation, compilation included."
     )
@@ -58,7 +63,12 @@ class OuterSettings:
         self.transformation()  # Refuses bad values.
         not_negative(clip_norm=self.clip_norm)
         at_least(1, outer_steps=self.steps, batch_size=self.batch_size)
+        within(0, 1, average=self.average)
         positive(budget_minutes=self.budget_minutes)
+        if self.average and self.budget_minutes is not None:
+            raise OptionError(
+                "{average} needs a known number of steps: give {outer_steps}, not {budget_minutes}"
+            )
 
     def transformation(self, learning_rate: float | None = None) -> optax.GradientTransformation:
         """The outer optimiser, with another learning rate if one is given."""

@@ -38,7 +38,13 @@ def stages_of(settings: Distillation, prepared: Prepared) -> list[Stage]:
 
 
 def make_distiller(settings: Distillation, stage: Stage) -> distill.Distiller:
-    """One step of a stage."""
+    """One step of a stage, whose last sets are averaged if the settings say so."""
+    made, share = _plain_distiller(settings, stage), settings.outer.average
+    return distill.averaged(made, round((1 - share) * stage.steps)) if share else made
+
+
+def _plain_distiller(settings: Distillation, stage: Stage) -> distill.Distiller:
+    """One step of a stage, without averages."""
     optimizer = settings.outer.transformation(stage.learning_rate)
     constraint = distill.make_constraint(settings.outer.constraint)
     if stage.members:

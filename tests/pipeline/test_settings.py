@@ -38,6 +38,7 @@ def test_options_and_their_defaults_are_those_of_the_first_versions():
         *("columns", "action_low", "action_high", "env_kwargs", "reference_returns"),
         *("teacher_value", "holdout", "fqe_steps"),
         "kernel_weight",
+        "average",
         *(f"pool_{name}" for name in ("depths", "width", "optimizer", "learning_rate")),
         *(f"pool_{name}" for name in ("age", "steps", "count", "ridge", "unroll")),
     }
