@@ -145,7 +145,9 @@ def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which `vmap` calls for one after another on CPUs and for all at once elsewhere.
 
     For those that call LAPACK. A batch of its calls waits, in a thread of XLA's pool, for others of
-    that pool; as many batches at the same time as there are threads wait for ever.
+    that pool; as many batches at the same time as there are threads wait for ever. Seen with jaxlib
+    0.10.2 on two cores; no issue of JAX's has exactly this. That one pool runs batches
+    of LAPACK's calls is in https://github.com/jax-ml/jax/pull/39383.
 
     Args:
         function: of arrays, positional.

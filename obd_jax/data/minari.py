@@ -82,6 +82,7 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
             for key, array in found.items():
                 fields.setdefault(key, []).append(array)
             rows += len(episode.rewards)
+        # https://github.com/Farama-Foundation/Minari/issues/351
         if rows != dataset.total_steps:
             raise InvalidInputError(
                 f"{dataset_id}: Minari's reader gives {rows:,} of the {dataset.total_steps:,} "

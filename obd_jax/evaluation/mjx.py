@@ -18,7 +18,8 @@ from obd_jax.types import Array, Params, Policy
 
 # Steps between two looks at whether all episodes have ended.
 BLOCK = 100
-# Environments at once: on a CPU 256 are slower, and a thousand may hang XLA (docs/rollouts.md).
+# Environments at once: on a CPU 256 are slower, and a thousand may hang XLA (docs/rollouts.md;
+# jaxlib 0.10.2, no issue of JAX's is known).
 AT_ONCE_ON_CPU, AT_ONCE = 16, 4096
 
 
