@@ -107,29 +107,30 @@ def map_rows(function: Callable[[Array], Array], rows: Array, chunk_size: int) -
 
 def traceable(function: Callable[..., Any], *arguments: Any) -> bool:
     """Whether JAX can trace a function of these arguments, which functions in NumPy refuse."""
-    forms = [jax.ShapeDtypeStruct(np.shape(each), np.result_type(each)) for each in arguments]
     try:
-        jax.eval_shape(function, *forms)
+        jax.eval_shape(function, *arguments)
     except Exception:  # Other frameworks raise what they like; a fault shows again with arrays.
         return False
     return True
 
 
 def map_in_chunks(
-    function: Callable[..., Any], *arrays: np.ndarray, size: int = 16_384
+    function: Callable[..., Any], *arrays: np.ndarray, first: tuple = (), size: int = 16_384
 ) -> np.ndarray:
-    """function(rows of each array) -> [M, ...], in chunks of one shape, so that memory is bounded.
+    """function(*first, rows of each array) -> [M, ...], in chunks, so that memory is bounded.
 
-    It is compiled unless it is not JAX's to trace, such as a policy in NumPy.
+    It is compiled unless it is not JAX's to trace, such as a policy in NumPy. Parameters belong
+    into `first`: what a function holds is a constant of its program, which no cache has.
     """
     length = len(arrays[0])
     size = min(size, length)
-    if traceable(function, *(array[:size] for array in arrays)):
+    if traceable(function, *first, *(array[:size] for array in arrays)):
         function = jax.jit(function)
     outputs = []
     for start in range(0, length, size):
         begin = min(start, length - size)  # The last chunk overlaps instead of shrinking.
-        chunk = np.asarray(function(*(array[begin : begin + size] for array in arrays)))
+        rows = (array[begin : begin + size] for array in arrays)
+        chunk = np.asarray(function(*first, *rows))
         outputs.append(chunk[start - begin :])
     return np.concatenate(outputs)
 

@@ -88,10 +88,8 @@ LEVERS: Mapping[str, Lever] = {
         {"state_noise": 0.15}, change={"output_weight": 1.0, "unroll": 2}
     ),
     "own output alone": Lever(change={"output_weight": 1.0, "unroll": 5, "feature_weight": 0.0}),
-    "own output averaged": Lever({"average": 0.25}, change={"output_weight": 1.0, "unroll": 5}),
     "narrow own output": Lever(change={"width": 128, "output_weight": 1.0, "unroll": 5}),
-    "averaged fast": Lever({"average": 0.25}, change={"steps_per_update": 15}),
-    "6000 averaged": Lever({"outer_steps": 6000, "average": 0.25}),
+    "15 steps a turn": Lever(change={"steps_per_update": 15}),
     "6000 toward others": Lever({"outer_steps": 6000}, toward=0.4),
     "6000 own output 1": Lever({"outer_steps": 6000}, change={"output_weight": 1.0, "unroll": 1}),
     "6000 depths 1 to 4": Lever(
@@ -115,7 +113,7 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "lazy": Lever(students=((1.0, _LAZY),)),
     "log-sum-exp": Lever(aggregate=("log_sum_exp", 0.01)),
-    "averaged": Lever({"average": 0.25}),
+    "last set": Lever({"average": 0.0}),
     "teacher's labels": Lever(labelled=True),
 }
 

@@ -67,7 +67,8 @@ class OuterSettings:
         positive(budget_minutes=self.budget_minutes)
         if self.average and self.budget_minutes is not None:
             raise OptionError(
-                "{average} needs a known number of steps: give {outer_steps}, not {budget_minutes}"
+                "{average} needs a known number of steps: give {outer_steps} in place of "
+                "{budget_minutes}, or {average}=0"
             )
 
     def transformation(self, learning_rate: float | None = None) -> optax.GradientTransformation:

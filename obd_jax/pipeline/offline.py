@@ -128,7 +128,7 @@ def students_of(prepared: Prepared, synthetic: SyntheticData, count: int) -> Act
     )
     # Rows come first where rows are taken in chunks.
     return lambda observations: np.moveaxis(
-        map_in_chunks(lambda some: act((params, prepared.normalizer), some), observations), 1, 0
+        map_in_chunks(act, observations, first=((params, prepared.normalizer),)), 1, 0
     )
 
 

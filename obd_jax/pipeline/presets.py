@@ -34,6 +34,7 @@ _FOR_POOLS: dict[str, Any] = {
     "state_noise": 0.3,
     "clip_norm": 1.0,
     "outer_steps": 2500,
+    "average": 0.25,
 }
 
 

@@ -268,7 +268,7 @@ def act_inside(act, spec):
 REFUSED = {
     "in units that nothing names": (
         {"env": "none", "env_kwargs": None},
-        r"they must lie in \[-1, 1\], and do not in \d+ of \d+ transitions",
+        r"they must lie in \[-1, 1\], but do not in \d+ of \d+ transitions",
     ),
     "of another task": ({"env": "Pendulum-v1", "env_kwargs": None}, r"lie in \[-2, 2\]"),
     "bounds of other actions": (

@@ -80,5 +80,5 @@ def test_progress_ends_with_all_rows():
 def test_too_few_steps_and_other_tasks_are_refused():
     with pytest.raises(InvalidInputError, match="at least 8 steps are needed, got 7"):
         recorded.roll_out(None, HOPPER, 7, seed=0)
-    with pytest.raises(InvalidInputError, match="no task of Gymnasium"):
+    with pytest.raises(InvalidInputError, match="not a task of Gymnasium"):
         recorded.roll_out(None, toy.SPEC, 100, seed=0)

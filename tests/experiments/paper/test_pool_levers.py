@@ -14,7 +14,7 @@ def quick(tmp_path_factory):
         datasets=("hopper-medium",),
         rows=3000,
         steps=3,
-        levers=("noise 0.05 to 0.6", "6000 toward others", "averaged"),
+        levers=("noise 0.05 to 0.6", "6000 toward others", "last set"),
         judges=("kernel", "sklearn-gp"),
         seeds=(3,),
         tries=2,
