@@ -129,6 +129,7 @@ def maf_held_out(train, held_out, *, epochs, batch_size, learning_rate):
     return float(density.log_prob_chunked(estimator, params, held_out).mean())
 
 
+@pytest.mark.slow
 def test_held_out_likelihood_is_no_worse_than_flowjax(shared_data):
     train, held_out = hopper_states(shared_data, 6_000)
     settings = {"epochs": 4, "batch_size": 200, "learning_rate": 1e-3}

@@ -61,6 +61,7 @@ def run(script, environment, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_task_of_an_array_is_preempted_requeued_and_ends(tmp_path):
     # The first time, srun passes on the signal that SLURM sends when it needs the node.
     out = tmp_path / "runs" / "hopper-medium-1"

@@ -284,6 +284,11 @@ OPTIONS = {
         ["learning rate", "positive", "0.0"],
     ),
     "momentum": ({"student": "mlp", "inner_momentum": 1.0}, ["momentum", "[0, 1)", "1.0"]),
+    "an average of unknown steps": (
+        {"average": 0.25, "budget_minutes": 1.0},
+        ["--average needs a known number of steps", "--outer_steps", "--average=0"],
+    ),
+    "more than all sets": ({"average": 1.5}, ["--average", "[0, 1]", "1.5"]),
     "density of no states": ({"density_states": 0}, ["--density_states", "at least 1", "got 0"]),
     "more than the best": ({"least_return": 1.5}, ["--least_return", "[0, 1]", "1.5"]),
     "passes of a density that has none": (

@@ -331,6 +331,7 @@ WITH_A_POOL = {
     "pool_depths": (1, 2),
     "pool_width": 4,
     "pool_age": 12,
+    "average": 0.5,
     "pool_count": 2,
     "outer_steps": 35,
 }
