@@ -6,7 +6,7 @@ from obd_jax.distill.aggregations import (
     log_sum_exp,
     make_aggregation,
 )
-from obd_jax.distill.averaged import AveragedState, averaged
+from obd_jax.distill.average import AveragedState, averaged
 from obd_jax.distill.constraints import (
     CONSTRAINTS,
     Constraint,
