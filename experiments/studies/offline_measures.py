@@ -1,6 +1,6 @@
 r"""How well measures without an environment rank policies by the returns that they earn.
 
-    python experiments/studies/offline_measures.py --out=docs/results/offline_measures
+    python experiments/studies/offline_measures.py --out=docs/results/studies/offline_measures
 
 On each data set a tenth of the episodes is held out. Kernel students of all qualities are made from
 the rest: of sets along one distillation, and of random real pairs, 16 to 1,024, with the teacher's

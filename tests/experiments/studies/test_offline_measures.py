@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import offline_measures
@@ -12,6 +13,8 @@ from obd_jax.reporting import SILENT
 from obd_jax.settings import OptionError
 from obd_jax.types import InvalidInputError
 from tests.pipeline.toy_runs import few_transitions
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def test_measures_are_kept_and_correlated(tmp_path, monkeypatch, capsys):
@@ -60,3 +63,14 @@ def test_correlations_are_of_ranks_with_better_ones_higher():
 def test_unusable_settings_are_refused(changes):
     with pytest.raises(InvalidInputError, match=next(iter(changes))):
         StudySettings(**changes)
+
+
+def test_the_page_has_the_table_of_the_committed_results():
+    folder = ROOT / "docs/results/studies/offline_measures"
+    found = [
+        json.loads((folder / f"{dataset}.json").read_text())
+        for dataset in offline_measures.DATASETS
+    ]
+    assert min(len(results["rows"]) for results in found) >= 20
+    page = (ROOT / "docs/offline_evaluation.md").read_text()
+    assert "\n".join(offline_measures.lines_of(found)) in page
