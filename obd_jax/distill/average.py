@@ -30,7 +30,7 @@ def averaged(distiller: Distiller, start: int) -> Distiller:
 
     Single sets of one distillation walk or fall at equal loss; their mean lies in the middle of the
     flat region that they move in (Polyak & Juditsky 1992; for networks Izmailov et al. 2018, arXiv
-    1803.05407). The distiller goes on from its own last set. Means of actions stay within bounds.
+    1803.05407). The distiller continues from its own last set. Means of actions stay within bounds.
 
     Args:
         distiller: one step.

@@ -10,7 +10,7 @@ def check_teacher(
     """Refuses a teacher whose observations or actions are not of the data's size, task or bounds.
 
     Args:
-        teacher: of which the task or the bounds may be unknown.
+        teacher: its task and its bounds may be unknown.
         data: the same.
         action_bounds: what actions in [-1, 1] stand for; None: themselves.
 
