@@ -30,7 +30,7 @@ BASE = from_options(
 
 @pytest.mark.parametrize("name", levers.LEVERS)
 def test_every_lever_does_the_same_work(name, monkeypatch):
-    def stages(students, outer, action_size):  # Students are told by their training steps.
+    def stages(students, outer, action_size):  # Students differ by their training steps.
         assert action_size == 2
         return [Stage([(1.0, students.recipe.steps)], 1.0, outer.steps, 0.1)]
 
