@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from obd_jax.types import Array
+
+T = TypeVar("T")
 
 SATURATION = 0.999
 
@@ -166,6 +168,47 @@ def one_by_one_on_cpus(function: Callable[..., Any]) -> Callable[..., Any]:
         return found, jax.tree.map(lambda _: True, found)
 
     return single
+
+
+def rarely(predicate: Array, rare: Callable[..., T], usual: Callable[..., T], *operands: Any) -> T:
+    """`lax.cond` that under `vmap` computes `rare` only when it is taken by one of the batch.
+
+    `vmap` makes a plain `cond` a selection, which computes both branches at every call. What
+    `rare` is not differentiated through.
+
+    Args:
+        predicate: [] bool.
+        rare: of the operands, where it holds.
+        usual: of the operands, where it does not.
+        *operands: arrays or pytrees of them.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def single(predicate: Array, operands: tuple[Any, ...]) -> T:
+        return jax.lax.cond(predicate, rare, usual, *operands)
+
+    @single.def_vmap
+    def several(size: int, in_batched, predicate: Array, operands: tuple[Any, ...]):
+        del size
+        in_axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
+
+        def chosen(predicate: Array, operands: tuple[Any, ...]) -> T:
+            return jax.tree.map(
+                lambda one, other: jnp.where(predicate, one, other),
+                rare(*operands),
+                usual(*operands),
+            )
+
+        found = jax.lax.cond(
+            predicate.any(),
+            jax.vmap(chosen, in_axes),
+            jax.vmap(lambda _, operands: usual(*operands), in_axes),
+            predicate,
+            operands,
+        )
+        return found, jax.tree.map(lambda _: True, found)
+
+    return single(predicate, operands)
 
 
 def cores() -> int:

@@ -99,6 +99,34 @@ def test_rows_in_chunks_are_the_rows_at_once(count):
     np.testing.assert_allclose(actual, np.sum(rows, axis=1, keepdims=True) ** 2, rtol=1e-6)
 
 
+def test_what_is_rare_is_computed_only_when_one_of_a_batch_takes_it():
+    calls = []
+
+    def rare(x, other):
+        jax.debug.callback(lambda: calls.append(1))
+        return {"sum": x + other}
+
+    @jax.jit
+    def batched(predicates, x, other):
+        one = lambda p, x: numerics.rarely(p, rare, lambda x, other: {"sum": x - other}, x, other)  # noqa: E731
+        return jax.vmap(one)(predicates, x)["sum"]
+
+    x = jnp.arange(3.0)
+    np.testing.assert_array_equal(batched(jnp.zeros(3, bool), x, 1.0), x - 1)
+    jax.effects_barrier()
+    assert calls == []
+    found = batched(jnp.array([False, True, False]), x, 1.0)
+    np.testing.assert_array_equal(found, [-1.0, 2.0, 1.0])
+    jax.effects_barrier()
+    assert calls
+    # Without a batch it is a plain `cond`, and a batch of batches is one batch.
+    single = numerics.rarely(jnp.array(True), rare, lambda x, _: {"sum": x}, x, 1.0)
+    np.testing.assert_array_equal(single["sum"], x + 1)
+    predicates = jnp.array([[True, False, False], [False, False, True]])
+    found = jax.vmap(batched, (0, None, None))(predicates, x, 1.0)
+    np.testing.assert_array_equal(found, jnp.where(predicates, x + 1, x - 1))
+
+
 @numerics.one_by_one_on_cpus
 def solve(matrix, labels):
     return jnp.linalg.solve(matrix, labels)

@@ -17,9 +17,9 @@ from obd_jax.numerics import cores
 Act = Callable[[np.ndarray], np.ndarray]
 
 
-def _gymnasium(environment: EnvironmentSpec, count: int, seed: int) -> Copies:
+def _gymnasium(environment: EnvironmentSpec, count: int, seed: int, threads: int) -> Copies:
     """Environments of Gymnasium side by side; environment i is reset with seed + i."""
-    copies = environments.make_copies(environment, count, cores())
+    copies = environments.make_copies(environment, count, threads)
     for i in range(count):
         copies.reset(i, seed + i)
     return copies
@@ -33,7 +33,8 @@ def _compiled(task: FunctionalEnvironment):
 class _Functional:
     """Environments that are pure functions, side by side; they end together."""
 
-    def __init__(self, environment: EnvironmentSpec, count: int, seed: int):
+    def __init__(self, environment: EnvironmentSpec, count: int, seed: int, threads: int):
+        del threads  # XLA chooses.
         assert environment.functional is not None
         reset, self._step, self._observe = _compiled(environment.functional)
         self.horizon = environment.functional.horizon
@@ -60,6 +61,7 @@ def host_scores(
     episodes: int,
     seed: int,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Normalised returns [K, E] of policies that no compiled program can hold.
 
@@ -73,13 +75,14 @@ def host_scores(
         episodes: E.
         seed: of the episodes.
         progress: called every 100 steps.
+        threads: of the simulator; None: one for every core.
 
     Raises:
         FloatingPointError: an action is not a finite number.
     """
     count = len(policies) * episodes
     kind = _gymnasium if environment.functional is None else _Functional
-    batch = kind(environment, count, seed)
+    batch = kind(environment, count, seed, threads or cores())
     owners = np.repeat(np.arange(len(policies)), episodes)
     returns, rows, steps, done = np.zeros(count), np.arange(count), 0, 0
     while len(rows):

@@ -2,21 +2,21 @@
 
 import dataclasses
 import importlib.metadata
+import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import foreign
+import foreign_scores
 import jax
 import numpy as np
 import own_learners
 from foreign import FOREIGN
-from host_rollouts import host_scores
 from judged_sets import JudgedSet, Problems, teacher_scores
 from own_learners import OWN
 
-from obd_jax import artefacts, evaluation, runs
-from obd_jax.evaluation import FINAL_SEED
+from obd_jax import artefacts, runs
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.settings import OptionError, at_least, one_of, option
 from obd_jax.types import InvalidInputError
@@ -52,23 +52,50 @@ class SkippedError(Exception):
     """There is no way to make a record here; the message says why."""
 
 
-def record_of(
-    learner: str, judged: JudgedSet, settings: LearnersSettings, reporter: Reporter
-) -> Json:
-    """A learner on a set: returns [K, E], or why its training fails, or why it was skipped."""
-    config: Json = {"seeds": settings.seeds, "episodes": settings.episodes}
-    if learner in OWN:
-        config["learner"] = OWN[learner].about(judged.distilled.card)
+def records_of(
+    learner: str, sets: Sequence[JudgedSet], settings: LearnersSettings, reporter: Reporter
+) -> dict[str, Json]:
+    """A learner on every set: returns [K, E], or why its training fails, or why it was skipped.
 
-        def make(clock: Clock) -> Json:
-            return _own_scores(learner, judged, settings, clock, reporter)
-    else:
-        config["learner"] = FOREIGN[learner].about
+    Records that are missing are made for all sets of a task together.
+    """
+    configs = {each.label: _config(learner, each, settings) for each in sets}
+    found, groups = dict[str, Json](), dict[Any, list[JudgedSet]]()
+    for each in sets:
+        record = runs.read_result(_path(learner, each, settings), configs[each.label], {})
+        if record is not None:
+            found[each.label] = record
+            continue
+        alike = (
+            each.environment.name,
+            each.precision,
+            each.distilled.synthetic.observations.shape,
+            json.dumps(configs[each.label]["learner"]),
+        )
+        groups.setdefault(alike, []).append(each)
+    make = _own_scores if learner in OWN else _foreign_scores
+    for alike in groups.values():
+        clock = Clock()
+        try:
+            with jax.default_matmul_precision(alike[0].precision):
+                all_made = make(learner, alike, settings, clock, reporter)
+        except SkippedError as error:
+            for each in alike:
+                reporter.note(f"{learner} on {each.label} is skipped: {error}")
+                found[each.label] = {"skipped": str(error)}
+            continue
+        seconds = {name: spent / len(alike) for name, spent in clock.seconds.items()}
+        for each, made in zip(alike, all_made, strict=True):
+            found[each.label] = _write(
+                learner, each, settings, configs[each.label], made, seconds, reporter
+            )
+    return {each.label: found[each.label] for each in sets}
 
-        def make(clock: Clock) -> Json:
-            return _foreign_scores(learner, judged, settings, clock, reporter)
 
-    return _once(learner, judged, settings, config, make, reporter)
+def _config(learner: str, judged: JudgedSet, settings: LearnersSettings) -> Json:
+    own = learner in OWN
+    about = OWN[learner].about(judged.distilled.card) if own else FOREIGN[learner].about
+    return {"seeds": settings.seeds, "episodes": settings.episodes, "learner": about}
 
 
 def teacher_record(
@@ -76,15 +103,18 @@ def teacher_record(
 ) -> Json:
     """The teacher of a set's card, in as many episodes as a learner's seeds have together."""
     episodes = settings.episodes * len(settings.seeds)
-
-    def make(clock: Clock) -> Json:
-        try:
-            with clock("load, roll out"):
-                return {"returns": teacher_scores(judged, episodes, problems, reporter)}
-        except InvalidInputError as error:  # A set may come without its data.
-            raise SkippedError(str(error)) from error
-
-    return _once("teacher", judged, settings, {"episodes": episodes}, make, reporter)
+    config = {"episodes": episodes}
+    record = runs.read_result(_path("teacher", judged, settings), config, {})
+    if record is not None:
+        return record
+    clock = Clock()
+    try:
+        with clock("load, roll out"), jax.default_matmul_precision(judged.precision):
+            made = {"returns": teacher_scores(judged, episodes, problems, reporter)}
+    except InvalidInputError as error:  # A set may come without its data.
+        reporter.note(f"teacher on {judged.label} is skipped: {error}")
+        return {"skipped": str(error)}
+    return _write("teacher", judged, settings, config, made, clock.seconds, reporter)
 
 
 def library_versions(learners: Iterable[str]) -> dict[str, str]:
@@ -99,90 +129,89 @@ def library_versions(learners: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _once(
+def _path(name: str, judged: JudgedSet, settings: LearnersSettings) -> pathlib.Path:
+    return pathlib.Path(settings.out) / judged.folder / f"{name}.json"
+
+
+def _write(
     name: str,
     judged: JudgedSet,
     settings: LearnersSettings,
     config: Json,
-    make: Callable[[Clock], Json],
+    made: Json,
+    seconds: Mapping[str, float],
     reporter: Reporter,
 ) -> Json:
-    """A record from its file, or else made now; one that is skipped is not kept.
-
-    Raises:
-        OptionError: the file was made with another configuration.
-    """
-    path = pathlib.Path(settings.out) / judged.folder / f"{name}.json"
-    if (found := runs.read_result(path, config, {})) is not None:
-        return found
-    clock = Clock()
-    try:
-        with jax.default_matmul_precision(judged.precision):
-            made = make(clock)
-            provenance = artefacts.provenance(
-                environment=judged.environment,
-                set={"name": str(judged.path), "sha256": judged.sha256},
-                libraries=library_versions([name]),
-            )
-    except SkippedError as error:
-        reporter.note(f"{name} on {judged.label} is skipped: {error}")
-        return {"skipped": str(error)}
+    """Write a record of what was made, with how and where it was made."""
     shown = f"fails, {made.get('failed')}"
     if "returns" in made:
         shown = f"{made['returns'].mean():.1f}"
-        made["returns"] = np.round(made["returns"], 3).tolist()
-    reporter.note(f"{name} on {judged.label}: {shown}, {sum(clock.seconds.values()):.0f} s")
+        made = {**made, "returns": np.round(made["returns"], 3).tolist()}
+    reporter.note(f"{name} on {judged.label}: {shown}, {sum(seconds.values()):.0f} s")
     record = {
         "set": judged.label,
         "learner": name,
         **made,
         "unit": judged.environment.unit,
-        "seconds": clock.seconds,
+        "seconds": seconds,
         "config": config,
-        "provenance": provenance,
+        "provenance": artefacts.provenance(
+            environment=judged.environment,
+            set={"name": str(judged.path), "sha256": judged.sha256},
+            libraries=library_versions([name]),
+        ),
     }
+    path = _path(name, judged, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     runs.write_json(path, record, indent=None)
     return record
 
 
 def _own_scores(
-    learner: str, judged: JudgedSet, settings: LearnersSettings, clock: Clock, reporter: Reporter
-) -> Json:
-    try:
-        with clock("train, roll out"):
-            returns = own_learners.scores(
-                OWN[learner],
-                judged.distilled,
-                judged.environment,
-                settings.seeds,
-                settings.episodes,
-                reporter.progress(f"roll out {learner}, steps"),
-            )
-    except evaluation.NotFiniteError as error:  # That a set lets a learner diverge is a finding.
-        return {"failed": str(error)}
-    return {"returns": returns}
+    learner: str,
+    sets: Sequence[JudgedSet],
+    settings: LearnersSettings,
+    clock: Clock,
+    reporter: Reporter,
+) -> list[Json]:
+    distilled = [each.distilled for each in sets]
+    with clock("train, roll out"):
+        all_returns = own_learners.scores_together(
+            OWN[learner],
+            distilled,
+            sets[0].environment,
+            settings.seeds,
+            settings.episodes,
+            reporter.progress(f"roll out {learner}, steps"),
+        )
+    # That a set lets a learner diverge is a finding.
+    advice = own_learners.advice(OWN[learner], distilled[0])
+    failed = f"a student trained on this set is not finite; {advice}"
+    return [{"failed": failed} if own is None else {"returns": own} for own in all_returns]
 
 
 def _foreign_scores(
-    learner: str, judged: JudgedSet, settings: LearnersSettings, clock: Clock, reporter: Reporter
-) -> Json:
-    """One that is not random is trained once and has the episodes of all seeds."""
+    learner: str,
+    sets: Sequence[JudgedSet],
+    settings: LearnersSettings,
+    clock: Clock,
+    reporter: Reporter,
+) -> list[Json]:
+    del reporter
     one = FOREIGN[learner]
     if (reason := foreign.missing(one)) is not None:
         raise SkippedError(reason)
-    seeds = settings.seeds if one.random else settings.seeds[:1]
-    try:
-        with clock("train"):
-            policies, warned = foreign.train(one, foreign.read(judged.path), seeds)
-        with clock("roll out"):
-            returns = host_scores(
-                policies,
-                judged.environment,
-                episodes=settings.episodes * len(settings.seeds) // len(seeds),
-                seed=FINAL_SEED,
-                progress=reporter.progress(f"roll out {learner}, steps"),
-            )
-    except (FloatingPointError, ValueError) as error:  # As each library says it.
-        return {"failed": str(error)}
-    return {"returns": returns, "warnings": warned}
+    with clock("train, roll out"):
+        scored = foreign_scores.scores_together(
+            one,
+            [each.path for each in sets],
+            sets[0].environment,
+            settings.seeds,
+            settings.episodes,
+        )
+    return [
+        {"failed": each.failed}
+        if each.returns is None
+        else {"returns": each.returns, "warnings": each.warnings}
+        for each in scored
+    ]

@@ -10,7 +10,7 @@ table.md and summary.json there are those of the last command.
 import pathlib
 
 from judged_sets import Problems, read_sets, references
-from judging import Json, LearnersSettings, library_versions, record_of, teacher_record
+from judging import Json, LearnersSettings, library_versions, records_of, teacher_record
 from learners_table import summary_of, table_of
 
 from obd_jax import artefacts, runs
@@ -38,11 +38,7 @@ def run(settings: LearnersSettings, reporter: Reporter = CONSOLE) -> Json:
     problems: Problems = {}
     teachers = {each.label: teacher_record(each, settings, problems, reporter) for each in sets}
     problems.clear()
-    # Sets within learners, so that each is compiled once.
-    records = {
-        learner: {each.label: record_of(learner, each, settings, reporter) for each in sets}
-        for learner in settings.learners
-    }
+    records = {name: records_of(name, sets, settings, reporter) for name in settings.learners}
     about = {
         each.label: {
             "path": str(each.path),

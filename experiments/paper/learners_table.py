@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 Json = dict[str, Any]
-# Of each learner, on each set: its record, as of `judging.record_of`.
+# Of each learner, on each set: its record, as of `judging.records_of`.
 Results = Mapping[str, Mapping[str, Json]]
 
 

@@ -1,10 +1,12 @@
 """Learners of the package, by recipes that people use; each is trained on the whole set at once."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from content import ensemble
 
@@ -14,6 +16,7 @@ from obd_jax.evaluation import FINAL_SEED
 from obd_jax.evaluation.rollouts import Progress
 from obd_jax.pipeline.preparation import make_student, split_key
 from obd_jax.students import KernelRecipe, MLPRecipe, Recipe
+from obd_jax.types import Student
 
 
 class OwnLearner(NamedTuple):
@@ -54,17 +57,14 @@ def scores(
     progress: Progress | None = None,
     first_episode: int = FINAL_SEED,
 ) -> np.ndarray:
-    """Normalised returns [K, E], one student for every seed.
+    """Returns [K, E], one student for every seed, in the environment's unit.
 
     A deterministic student is trained once and has all K E episodes: returns [1, K E].
 
     Raises:
         evaluation.NotFiniteError: its training diverges.
     """
-    recipe = learner.recipe_on(distilled.card)
-    student = make_student(recipe, distilled.synthetic.actions.shape[1])
-    if learner.together > 1:
-        student = ensemble(student)
+    student = _student(learner, distilled)
     count = len(seeds) if student.deterministic else 1
     return np.concatenate(
         [
@@ -82,6 +82,75 @@ def scores(
             for i, seed in enumerate(seeds[:1] if student.deterministic else seeds)
         ]
     )
+
+
+def scores_together(
+    learner: OwnLearner,
+    sets: Sequence[artefacts.DistilledSet],
+    environment: EnvironmentSpec,
+    seeds: Sequence[int],
+    episodes: int,
+    progress: Progress | None = None,
+    first_episode: int = FINAL_SEED,
+) -> list[np.ndarray | None]:
+    """For every set what `scores` gives; None where training diverges.
+
+    In Gymnasium's tasks all students are trained in one program and act side by side: on a GPU that
+    takes about as long as one set. All sets must have one size and recommend the same student.
+    """
+    if environment.functional is not None or environment.simulator != "gymnasium":
+        return [
+            _or_none(learner, one, environment, seeds, episodes, progress, first_episode)
+            for one in sets
+        ]
+    student = _student(learner, sets[0])
+    count = 1 if student.deterministic else len(seeds)
+    keys = [jax.random.split(split_key(jax.random.key(seed))["students"], 1) for seed in seeds]
+    synthetic, normalizers = (
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+        for parts in zip(*((one.synthetic, one.normalizer) for one in sets), strict=True)
+    )
+    trained = _fit_each(student)(jnp.concatenate(keys[:count]), synthetic)
+    finite = np.ones(len(sets), bool)
+    for leaf in jax.tree.leaves(trained):
+        finite &= np.asarray(jnp.isfinite(leaf).reshape(len(sets), -1).all(axis=1))
+    # [S, K, ...] -> [S K, ...]
+    params = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), trained)
+    starts = first_episode + np.arange(len(seeds) * episodes).reshape(count, -1)
+    returns = evaluation.score_policies(
+        evaluation.student_policy(student),
+        (params, jax.tree.map(lambda leaf: jnp.repeat(leaf, count, axis=0), normalizers)),
+        environment,
+        students=len(sets) * count,
+        episodes=starts.shape[1],
+        seed=np.tile(starts, (len(sets), 1)),
+        progress=progress,
+    ).reshape(len(sets), count, -1)
+    return [own if good else None for own, good in zip(returns, finite, strict=True)]
+
+
+def _or_none(learner: OwnLearner, one: artefacts.DistilledSet, *how: Any) -> np.ndarray | None:
+    try:
+        return scores(learner, one, *how)
+    except evaluation.NotFiniteError:
+        return None
+
+
+def advice(learner: OwnLearner, distilled: artefacts.DistilledSet) -> str:
+    """What helps where its training diverges."""
+    return _student(learner, distilled).advice
+
+
+def _student(learner: OwnLearner, distilled: artefacts.DistilledSet) -> Student:
+    recipe = learner.recipe_on(distilled.card)
+    student = make_student(recipe, distilled.synthetic.actions.shape[1])
+    return ensemble(student) if learner.together > 1 else student
+
+
+@functools.lru_cache(maxsize=16)
+def _fit_each(student: Student):
+    """(keys [K], sets [S, N, ...]) -> parameters [S, K, ...], compiled once."""
+    return jax.jit(jax.vmap(jax.vmap(student.fit, in_axes=(0, None)), in_axes=(None, 0)))
 
 
 _PAPERS = MLPRecipe(steps=100, optimizer="sgd", learning_rate=0.1, momentum=0.0, cloning="action")

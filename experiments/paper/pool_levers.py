@@ -7,21 +7,22 @@ seeds that serve for no score of a table. A trial whose file is in --out is read
 """
 
 import dataclasses
+import functools
+import json
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import foreign
+import foreign_scores
 import jax
 import jax.numpy as jnp
 import numpy as np
 import own_learners
 from foreign import FOREIGN
-from host_rollouts import host_scores
 from own_learners import OWN
 
-from obd_jax import artefacts, distill, environments, evaluation, runs
+from obd_jax import artefacts, distill, environments, runs
 from obd_jax.cli import define_flags, run_main, settings_from_flags
 from obd_jax.distill import ANNEALS, PoolMember
 from obd_jax.distill.aggregations import make_aggregation
@@ -32,12 +33,17 @@ from obd_jax.pipeline.preparation import Prepared, prepare, set_card
 from obd_jax.pipeline.settings import Distillation
 from obd_jax.pipeline.stages import stages
 from obd_jax.pipeline.targets import Cache, Objective, make_objective, reweight
-from obd_jax.reporting import CONSOLE, Clock
+from obd_jax.reporting import CONSOLE, SILENT, Clock
 from obd_jax.settings import at_least, one_of, option, to_options, with_options
-from obd_jax.students import LazyMLPRecipe
+from obd_jax.students import LazyMLPRecipe, MLPRecipe
 from obd_jax.types import SyntheticData, Targets
 
 Json = dict[str, Any]
+Problems = dict[str, Problem]
+# What trials of a data set and seed have computed.
+Caches = dict[tuple[str, int], Cache]
+# Options that change the data and not the program.
+OF_DATA = ("state_noise", "early_steps", "least_return", "temperature", "value_scale")
 JUDGES = ("kernel", "mlp-2x256", "mlp-3x256", "mlp-5x256", "mlp-sgd", "papers", "sklearn-mlp-2x256")
 
 
@@ -65,6 +71,8 @@ class Lever(NamedTuple):
 
 
 _LAZY = LazyMLPRecipe(steps=100, learning_rate=0.1, momentum=0.0, cloning="action")
+_PAPERS = MLPRecipe(steps=100, optimizer="sgd", learning_rate=0.1, momentum=0.0, cloning="action")
+_NARROW = dataclasses.replace(_PAPERS, hidden_sizes=(64,) * 3, centred=True)
 LEVERS: Mapping[str, Lever] = {
     "base": Lever(),
     "6000 steps": Lever({"outer_steps": 6000}),
@@ -84,7 +92,7 @@ LEVERS: Mapping[str, Lever] = {
     "batches": Lever(change={"batch_size": 64}),
     "own output": Lever(change={"output_weight": 1.0, "unroll": 5}),
     "own output 2": Lever(change={"output_weight": 1.0, "unroll": 2}),
-    "own output 2, noise 0.15": Lever(
+    "own output 2 noise 0.15": Lever(
         {"state_noise": 0.15}, change={"output_weight": 1.0, "unroll": 2}
     ),
     "own output alone": Lever(change={"output_weight": 1.0, "unroll": 5, "feature_weight": 0.0}),
@@ -114,20 +122,32 @@ LEVERS: Mapping[str, Lever] = {
     "lazy": Lever(students=((1.0, _LAZY),)),
     "log-sum-exp": Lever(aggregate=("log_sum_exp", 0.01)),
     "last set": Lever({"average": 0.0}),
+    "papers": Lever({"outer_steps": 1000}, students=((1.0, _PAPERS),)),
+    "narrow papers": Lever(students=((1.0, _NARROW),)),
+    "narrow papers own output": Lever(
+        change={"output_weight": 1.0, "unroll": 5}, students=((1.0, _NARROW),)
+    ),
+    "scikit-learn": Lever(members=(PoolMember(2, batch_size=200, max_age=400, ridge=1e-3),)),
+    "kernel 2": Lever({"kernel_weight": 2.0}),
     "teacher's labels": Lever(labelled=True),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class PoolLeverSettings:
+class Settings:
     """Which levers, on which data sets."""
 
     datasets: tuple[str, ...] = option(("walker2d-medium-expert",), "Data sets.")
     rows: int = option(200_000, "Rows of each; 0: as many as D4RL has.")
     steps: int | None = option(None, "Outer steps; absent: the default's, or the lever's.")
     levers: tuple[str, ...] = option(tuple(LEVERS), "Levers.")
-    judges: tuple[str, ...] = option(JUDGES, "Learners.")
+    judges: tuple[str, ...] = option(JUDGES, "Learners; none: sets are made and not judged.")
     seeds: tuple[int, ...] = option((3, 4, 5), "Seeds of the sets.")
+    together: int = option(
+        1,
+        "Sets that one program distils, of one lever or of levers that change data only: on a "
+        "GPU 50 take little longer than one.",
+    )
     tries: int = option(4, "Learners of a kind, trained with other seeds.")
     episodes: int = option(3, "Episodes of each.")
     out: str = option("runs/pool_levers", "Folder of the trials.")
@@ -139,7 +159,76 @@ class PoolLeverSettings:
             one_of("judges", judge, (*OWN, *FOREIGN))
         for dataset in self.datasets:
             environments.parse_dataset(dataset)
-        at_least(1, tries=self.tries, episodes=self.episodes)
+        at_least(1, tries=self.tries, episodes=self.episodes, together=self.together)
+
+
+@functools.cache
+def _sizes(dataset: str) -> tuple[int, int]:
+    """Sizes of observations and actions."""
+    with environments.make(environments.parse_dataset(dataset)[0]) as task:
+        spaces = task.observation_space, task.action_space
+        return spaces[0].shape[0], spaces[1].shape[0]  # type: ignore[index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A lever on a data set with a seed.
+
+    steps: outer steps in place of the lever's.
+    """
+
+    name: str
+    dataset: str
+    seed: int
+    steps: int | None
+
+    @property
+    def lever(self) -> Lever:
+        """What is changed."""
+        return LEVERS[self.name]
+
+    @property
+    def distillation(self) -> Distillation:
+        """The default for pools with the lever's options."""
+        settings = with_options(preset("default", "pool"), **self.lever.options)
+        return settings if self.steps is None else with_options(settings, outer_steps=self.steps)
+
+    @property
+    def program(self) -> Any:
+        """Equal for trials that differ in data only, which one program can distil together."""
+        lever, options = self.lever._replace(noises=None, toward=None), self.lever.options
+        options = {name: value for name, value in options.items() if name not in OF_DATA}
+        teacher = self.dataset if lever.labelled else None  # It is part of the program.
+        return repr(lever._replace(options=options)), _sizes(self.dataset), teacher
+
+    def folder(self, settings: Settings) -> pathlib.Path:
+        """Folder of its set."""
+        name = re.sub(r"\W+", "_", self.name)
+        return pathlib.Path(settings.out) / self.dataset / name / str(self.seed)
+
+    def path(self, settings: Settings) -> pathlib.Path:
+        """File of its record, beside the set's folder."""
+        return self.folder(settings).with_suffix(".json")
+
+    def config(self, settings: Settings) -> Json:
+        """What the record depends on."""
+        return {
+            **to_options(self.distillation),
+            "dataset": self.dataset,
+            "data_rows": settings.rows,
+            "tries": settings.tries,
+            "episodes": settings.episodes,
+            "lever": repr(self.lever),
+        }
+
+
+class Started(NamedTuple):
+    """What a trial's distillation starts from."""
+
+    trial: Trial
+    prepared: Prepared
+    targets: Targets
+    initial: SyntheticData
 
 
 def _noisy(lever: Lever, prepared: Prepared, objective: Objective) -> Targets:
@@ -164,154 +253,218 @@ def _noisy(lever: Lever, prepared: Prepared, objective: Objective) -> Targets:
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), plain, noisy)
 
 
-def distil(
-    settings: Distillation, lever: Lever, prepared: Prepared, cache: Cache
-) -> tuple[SyntheticData, Json]:
-    """A lever's set, and what it took."""
-    clock = Clock()
+def _started(trial: Trial, problem: Problem, cache: Cache) -> Started:
+    """Targets and initial set of a trial."""
+    lever, settings, clock = trial.lever, trial.distillation, Clock()
+    prepared = prepare(jax.random.key(trial.seed), problem, settings, SILENT)
     objective = make_objective(settings, prepared, clock, cache)
     own_noise = lever.noises is not None or lever.toward is not None
     without = with_options(settings, state_noise=0.0) if own_noise else settings
-    objective = reweight(without, prepared, objective, clock, CONSOLE, cache=cache)
+    objective = reweight(without, prepared, objective, clock, SILENT, cache=cache)
     targets = _noisy(lever, prepared, objective) if own_noise else objective.targets
+    return Started(trial, prepared, targets, initial_set(settings, prepared, objective))
+
+
+def _distiller(first: Started) -> distill.Distiller:
+    """One step of a program, which is that of all its trials."""
+    (trial, prepared), settings = first[:2], first.trial.distillation
     (stage,) = stages(settings.students, settings.outer, prepared.data.action_size)
     constraint = distill.make_constraint(settings.outer.constraint)
-    if lever.labelled:
+    if trial.lever.labelled:
         assert prepared.teacher is not None
         act, denormalize = prepared.teacher.act, prepared.normalizer.denormalize
         constraint = distill.labelled(lambda states: act(denormalize(states)), constraint)
-    own = [dataclasses.replace(each, **lever.change) for each in stage.members]
-    more = [(w, recipe.student(prepared.data.action_size)) for w, recipe in lever.students]
+    own = [dataclasses.replace(each, **trial.lever.change) for each in stage.members]
+    students = [(w, one.student(prepared.data.action_size)) for w, one in trial.lever.students]
     distiller = distill.pool_distiller(
-        [*own, *lever.members],
+        [*own, *trial.lever.members],
         settings.outer.transformation(stage.learning_rate),
-        students=[*stage.students, *more],
-        aggregate=make_aggregation(*lever.aggregate),
+        students=[*stage.students, *students],
+        aggregate=make_aggregation(*trial.lever.aggregate),
         constraint=constraint,
     )
-    if (share := settings.outer.average) > 0:
-        distiller = distill.averaged(distiller, round((1 - share) * stage.steps))
-    progress = CONSOLE.progress("distil, step")
+    share = settings.outer.average
+    return distill.averaged(distiller, round((1 - share) * stage.steps)) if share else distiller
 
-    def report(state: Any, record: Json) -> None:
-        progress(record["step"], stage.steps, record["eta_seconds"], f"loss {record['loss']:.4f}")
 
-    state, history = distill.train(
-        prepared.keys["distil"],
-        distiller,
-        targets,
-        initial_set(settings, prepared, objective),
-        steps=stage.steps,
+def _of_one_length(targets: Sequence[Targets]) -> Targets:
+    """Targets with leaves [P, M, ...], M the most of all.
+
+    Rows of a shorter one repeat in random order, so none is drawn more than twice as often as
+    another.
+    """
+    length = max(len(one.weights) for one in targets)
+    random = np.random.default_rng(0)
+
+    def repeated(one: Targets) -> Targets:
+        count = len(one.weights)
+        rows = np.arange(count) if count == length else random.permutation(count)
+        return jax.tree.map(lambda array: np.asarray(array)[np.resize(rows, length)], one)
+
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *map(repeated, targets))
+
+
+def distil(starts: Sequence[Started]) -> tuple[SyntheticData, Json]:
+    """The sets of trials of one program, leaves [P, ...], and what they took."""
+    settings = starts[0].trial.distillation
+    distiller, total = _distiller(starts[0]), settings.outer.steps
+    progress = CONSOLE.progress(f"distil {len(starts)} sets, step")
+
+    def report(_: Any, record: Json) -> None:
+        note = f"mean loss {np.mean(record['loss']):.4f}"
+        progress(record["step"], total, record["eta_seconds"], note)
+
+    states, history = distill.train_population(
+        jnp.stack([start.prepared.keys["distil"] for start in starts]),
+        lambda _: distiller,
+        (),
+        _of_one_length([start.targets for start in starts]),
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *(start.initial for start in starts)),
+        steps=total,
         batch_size=settings.outer.batch_size,
+        targets_axes=(0, 0, 0),
         anneal=ANNEALS[settings.outer.anneal],
         callback=report,
     )
-    return state.synthetic, {name: history[-1][name] for name in ("loss", "seconds")}
+    last = history[-1]
+    return jax.device_get(states.synthetic), {name: last[name] for name in ("loss", "seconds")}
 
 
-def judged(path: pathlib.Path, settings: PoolLeverSettings, prepared: Prepared) -> Json:
-    """Returns of the judges that have learned from a set, in episodes of no table."""
-    distilled, found, environment = artefacts.load(path), {}, prepared.environment
-    assert environment is not None
+def judged(
+    paths: Sequence[pathlib.Path], environment: environments.EnvironmentSpec, settings: Settings
+) -> list[dict[str, Any]]:
+    """Returns of the judges that have learned from each set, in episodes of no table."""
+    sets = [artefacts.load(path) for path in paths]
+    found: list[dict[str, Any]] = [{} for _ in paths]
     seeds = [100 + i for i in range(settings.tries)]
     for judge in settings.judges:
         if judge in OWN:
-            try:
-                returns = own_learners.scores(
-                    *(OWN[judge], distilled, environment, seeds, settings.episodes),
-                    first_episode=CURVE_SEED,
-                )
-            except evaluation.NotFiniteError:  # One that diverges has learned nothing.
-                returns = np.zeros((1, 1))
+            all_returns = own_learners.scores_together(
+                *(OWN[judge], sets, environment, seeds, settings.episodes),
+                first_episode=CURVE_SEED,
+            )
         else:
-            policies, _ = foreign.train(FOREIGN[judge], foreign.read(path), seeds)
-            episodes = settings.episodes * (settings.tries // len(policies))
-            returns = host_scores(policies, environment, episodes=episodes, seed=CURVE_SEED)
-        found[judge] = np.round(returns, 2).tolist()
+            scored = foreign_scores.scores_together(
+                *(FOREIGN[judge], paths, environment, seeds, settings.episodes),
+                first_episode=CURVE_SEED,
+            )
+            all_returns = [each.returns for each in scored]
+        for one, returns in zip(found, all_returns, strict=True):
+            # One that diverges has learned nothing.
+            one[judge] = [[0.0]] if returns is None else np.round(returns, 2).tolist()
     return found
 
 
-def trial(
-    name: str,
-    dataset: str,
-    seed: int,
-    settings: PoolLeverSettings,
-    load: Callable[[], Problem],
-    cache: Cache,
-) -> Json:
-    """A lever on a data set with a seed, from its file or made now."""
-    lever, folder = LEVERS[name], pathlib.Path(settings.out) / dataset / re.sub(r"\W+", "_", name)
-    path = folder / f"{seed}.json"
-    distillation = with_options(preset("default", "pool"), **lever.options)
-    if settings.steps is not None:
-        distillation = with_options(distillation, outer_steps=settings.steps)
-    config = {
-        **to_options(distillation),
-        "rows": settings.rows,
-        "tries": settings.tries,
-        "episodes": settings.episodes,
-        "lever": repr(lever),
-    }
-    if (record := runs.read_result(path, config, {})) is not None:
-        return record
-    with jax.default_matmul_precision(distillation.precision):
-        prepared = prepare(jax.random.key(seed), load(), distillation, CONSOLE)
-        synthetic, last = distil(distillation, lever, prepared, cache)
-        card = set_card(prepared, config, "av_pbc", None, seed=seed)
-        distilled = artefacts.DistilledSet(synthetic, prepared.normalizer, card)
-        (folder / str(seed)).mkdir(parents=True, exist_ok=True)
-        artefacts.save(folder / str(seed), distilled)
-        returns = judged(folder / str(seed) / "distilled.npz", settings, prepared)
-    record = {**last, "returns": returns, "config": config, "provenance": card["provenance"]}
-    runs.write_json(path, record, indent=None)
-    shown = "  ".join(f"{judge} {np.mean(values):.0f}" for judge, values in returns.items())
-    CONSOLE.note(f"{dataset}, {name}, seed {seed}: loss {last['loss']:.4f}, {shown}")
-    return record
+def has_set(trial: Trial, settings: Settings) -> bool:
+    """Whether its set was distilled before, with the same settings."""
+    path = trial.folder(settings) / "distilled.npz"
+    config = json.loads(json.dumps(trial.config(settings)))
+    return path.exists() and artefacts.load(path).card["config"] == config
+
+
+def make_sets(
+    trials: Sequence[Trial], settings: Settings, problems: Problems, caches: Caches
+) -> None:
+    """Distil the sets of trials of one program together and save them."""
+    starts = []
+    for trial in trials:
+        if trial.dataset not in problems:
+            own = with_options(RunSettings(), dataset=trial.dataset, data_rows=settings.rows)
+            problems[trial.dataset] = load_problem(own, CONSOLE)
+        cache = caches.setdefault((trial.dataset, trial.seed), {})
+        starts.append(_started(trial, problems[trial.dataset], cache))
+    synthetic, last = distil(starts)
+    for i, (trial, start) in enumerate(zip(trials, starts, strict=True)):
+        own = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), synthetic)
+        card = set_card(
+            *(start.prepared, trial.config(settings), "av_pbc", None),
+            seed=trial.seed,
+            loss=float(last["loss"][i]),
+            seconds=last["seconds"],
+            together=len(trials),
+        )
+        trial.folder(settings).mkdir(parents=True, exist_ok=True)
+        distilled = artefacts.DistilledSet(own, start.prepared.normalizer, card)
+        artefacts.save(trial.folder(settings), distilled)
+
+
+def judge(trials: Sequence[Trial], settings: Settings) -> None:
+    """Train the judges on the sets of trials of one task, and write the records."""
+    environment = environments.parse_dataset(trials[0].dataset)[0]
+    paths = [trial.folder(settings) / "distilled.npz" for trial in trials]
+    all_returns = judged(paths, environment, settings)
+    for trial, path, returns in zip(trials, paths, all_returns, strict=True):
+        provenance = artefacts.load(path).card["provenance"]
+        record = {
+            "returns": returns,
+            "config": trial.config(settings),
+            "provenance": provenance,
+        }
+        runs.write_json(trial.path(settings), record, indent=None)
+        shown = "  ".join(f"{name} {np.mean(values):.0f}" for name, values in returns.items())
+        CONSOLE.note(f"{trial.dataset}, {trial.name}, seed {trial.seed}: {shown}")
 
 
 def table_of(found: Mapping[tuple[str, str], list[Json]], judges: tuple[str, ...]) -> str:
     """Rows: levers on data sets; columns: mean returns of the judges, of every seed's set."""
     lines = [
-        f"| lever | data | s | {' | '.join(judges)} | mean |",
-        "|---" * (len(judges) + 4) + "|",
+        f"| lever | data | {' | '.join(judges)} | mean |",
+        "|---" * (len(judges) + 3) + "|",
     ]
     for (name, dataset), records in found.items():
         each = [[np.mean(record["returns"][judge]) for record in records] for judge in judges]
         cells = [f"{np.mean(row):.0f} ({' '.join(f'{v:.0f}' for v in row)})" for row in each]
-        seconds = np.mean([record["seconds"] for record in records])
-        lines.append(
-            f"| {name} | {dataset} | {seconds:.0f} | {' | '.join(cells)} | {np.mean(each):.1f} |"
-        )
+        lines.append(f"| {name} | {dataset} | {' | '.join(cells)} | {np.mean(each):.1f} |")
     return "\n".join(lines)
 
 
-def run(settings: PoolLeverSettings) -> dict[tuple[str, str], list[Json]]:
+def run(settings: Settings) -> dict[tuple[str, str], list[Json]]:
     """All trials: of every lever and data set, by seed."""
+    trials = [
+        Trial(name, dataset, seed, settings.steps)
+        for name in settings.levers
+        for dataset in settings.datasets
+        for seed in settings.seeds
+    ]
+    problems: Problems = {}
+    caches: Caches = {}
+
+    def groups(chosen: list[Trial], by: Callable[[Trial], Any]) -> Iterator[list[Trial]]:
+        for key in dict.fromkeys(map(by, chosen)):
+            same = [trial for trial in chosen if by(trial) == key]
+            yield from (
+                same[i : i + settings.together] for i in range(0, len(same), settings.together)
+            )
+
+    missing = [
+        t for t in trials if runs.read_result(t.path(settings), t.config(settings), {}) is None
+    ]
+    for same in groups(missing, lambda trial: trial.program):
+        with jax.default_matmul_precision(same[0].distillation.precision):
+            if unmade := [trial for trial in same if not has_set(trial, settings)]:
+                make_sets(unmade, settings, problems, caches)
+            if settings.judges:
+                for of_task in groups(
+                    same, lambda trial: environments.parse_dataset(trial.dataset)[0].name
+                ):
+                    judge(of_task, settings)
+    if not settings.judges:
+        return {}
     found: dict[tuple[str, str], list[Json]] = {}
-    for dataset in settings.datasets:
-        problems: list[Problem] = []
-        caches: dict[int, Cache] = {}
-
-        def load(dataset: str = dataset, problems: list[Problem] = problems) -> Problem:
-            if not problems:
-                own = with_options(RunSettings(), dataset=dataset, data_rows=settings.rows)
-                problems.append(load_problem(own, CONSOLE))
-            return problems[0]
-
-        for seed in settings.seeds:
-            for name in settings.levers:
-                cache = caches.setdefault(seed, {})
-                record = trial(name, dataset, seed, settings, load, cache)
-                found.setdefault((name, dataset), []).append(record)
+    for trial in trials:
+        record = runs.read_result(trial.path(settings), trial.config(settings), {})
+        assert record is not None
+        found.setdefault((trial.name, trial.dataset), []).append(record)
     return found
 
 
 def main() -> None:
     """Entry point."""
-    settings = settings_from_flags(PoolLeverSettings)
-    print(table_of(run(settings), settings.judges))
+    settings = settings_from_flags(Settings)
+    found = run(settings)
+    print(table_of(found, settings.judges) if found else f"written to {settings.out}")
 
 
 if __name__ == "__main__":
-    define_flags(PoolLeverSettings)
+    define_flags(Settings)
     run_main(main)

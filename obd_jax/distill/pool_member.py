@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax import networks, optimizers
-from obd_jax.numerics import presquash
+from obd_jax.numerics import presquash, rarely
 from obd_jax.students.mlp import action_error
 from obd_jax.students.ridge import solve_ridge
 from obd_jax.types import Array, InvalidInputError, Key, Params, Student, SyntheticData
@@ -175,10 +175,11 @@ class Kind(NamedTuple):
         steps = self.member.steps_per_update
         train_key, start_key = jax.random.split(key)
         age = pool.age[turn] + steps
-        network = jax.lax.cond(
+        network = rarely(
             (age >= self.member.max_age) | ~finite,
-            lambda: Networks(*self.start(start_key, synthetic), jnp.zeros_like(age)),
-            lambda: Networks(*self.train(train_key, one_of(pool, turn), synthetic, steps), age),
+            lambda _, key, age, pairs: Networks(*self.start(key[1], pairs), jnp.zeros_like(age)),
+            lambda old, key, age, pairs: Networks(*self.train(key[0], old, pairs, steps), age),
+            *(one_of(pool, turn), jnp.stack([train_key, start_key]), age, synthetic),
         )
         return jax.tree.map(
             lambda leaves, leaf: jax.lax.dynamic_update_index_in_dim(leaves, leaf, turn, 0),

@@ -30,7 +30,7 @@ def gymnasium_returns(
     *,
     students: int,
     episodes: int,
-    seed: int,
+    seed: int | np.ndarray,
     progress: Progress | None = None,
     lengths: Lengths | None = None,
 ) -> np.ndarray:
@@ -45,7 +45,7 @@ def gymnasium_returns(
         environment: what to make.
         students: K.
         episodes: E.
-        seed: environment i is reset with seed + i.
+        seed: environment i is reset with seed + i; or [K, E], the seed of each.
         progress: called every 100 steps.
         lengths: called with the steps of every episode, [K, E].
 
@@ -73,7 +73,7 @@ def host_returns(
     environment: EnvironmentSpec,
     *,
     episodes: int,
-    seed: int,
+    seed: int | np.ndarray,
     progress: Progress | None = None,
     lengths: Lengths | None = None,
 ) -> np.ndarray:
@@ -85,13 +85,14 @@ def host_returns(
         act: raw observations [E, D] of all episodes -> actions [E, A] in [-1, 1].
         environment: what to make.
         episodes: E.
-        seed: environment i is reset with seed + i.
+        seed: environment i is reset with seed + i; or as many as there are episodes, one for each.
         progress: called every 100 steps.
         lengths: called with the steps of every episode, [E].
     """
     copies = make_copies(environment, episodes, threads=cores())
-    for i in range(episodes):
-        copies.reset(i, seed + i)
+    seeds = seed + np.arange(episodes) if np.ndim(seed) == 0 else np.reshape(seed, episodes)
+    for i, own in enumerate(seeds.tolist()):
+        copies.reset(i, own)
     returns, steps = np.zeros(episodes), np.zeros(episodes, np.int64)
     running, done = np.arange(episodes), 0
     for step in itertools.count(1):

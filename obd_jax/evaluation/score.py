@@ -23,14 +23,14 @@ def score_policies(
     *,
     students: int,
     episodes: int,
-    seed: int,
+    seed: int | np.ndarray,
     progress: Progress | None = None,
     lengths: Lengths | None = None,
 ) -> np.ndarray:
     """Returns [K, E] of K policies, params with a leading axis [K], in the environment's unit.
 
-    The environment's simulator rolls them out. `lengths` is called with the steps of every episode,
-    [K, E].
+    The environment's simulator rolls them out. `seed` is that of the first episode; in Gymnasium
+    also [K, E], that of each. `lengths` is called with the steps of every episode, [K, E].
     """
     counts: dict[str, Any] = {
         "students": students,

@@ -45,6 +45,17 @@ def test_returns_are_those_of_single_environments_one_after_another():
     np.testing.assert_array_equal(returns.ravel(), expected)
 
 
+def test_each_episode_may_have_a_seed_of_its_own():
+    seeds = np.array([[9, 5, 6], [6, 7, 9]])
+    expected = [
+        [plain_loop(gain, seed) for seed in row]
+        for gain, row in zip(GAINS, seeds.tolist(), strict=True)
+    ]
+    np.testing.assert_array_equal(roll_out(seed=seeds), expected)
+    with pytest.raises(ValueError, match="reshape"):
+        roll_out(seed=seeds[:, :2])
+
+
 def test_the_seed_decides_the_episodes():
     returns = roll_out()
     np.testing.assert_array_equal(returns, roll_out())

@@ -9,6 +9,7 @@ import content
 import foreign
 import host_rollouts
 import jax
+import jax.numpy as jnp
 import judged_sets
 import judging
 import learners
@@ -104,7 +105,7 @@ def test_the_summary_says_what_everything_was(judged, sets):
     record = json.loads(path.read_text())
     assert record["config"]["learner"] == "MLPRegressor()"
     assert record["provenance"]["set"]["sha256"] == summary["sets"]["one"]["sha256"]
-    assert set(record["seconds"]) == {"train", "roll out"}
+    assert set(record["seconds"]) == {"train, roll out"}
 
 
 def test_what_is_not_random_is_trained_once_and_has_all_episodes(judged):
@@ -131,6 +132,27 @@ def test_a_network_of_a_seed_is_that_of_rescore(sets):
     rollouts = RolloutSettings(students=1, episodes=2)
     expected = rescore(RescoreSettings(path_of(sets[0]), seed=3, rollouts=rollouts), own, SILENT)
     assert found.mean() == pytest.approx(expected["returns"]["synthetic"]["mean"])
+
+
+def test_sets_judged_together_have_the_returns_of_each_alone():
+    """In a task of Gymnasium's, where students of all sets act side by side."""
+    environment, key = environments.get("hopper"), jax.random.key(0)
+    sets = []
+    for each in jax.random.split(key, 2):
+        states = jax.random.normal(each, (16, 11))
+        pairs = SyntheticData(states, 0.5 * jnp.tanh(states[:, :3]))
+        normalizer = Normalizer(jnp.zeros(11), jnp.full(11, 2.0))
+        sets.append(artefacts.DistilledSet(pairs, normalizer, {}))
+    few = MLPRecipe((8,), 3, "adam", 1e-2, 0.9, "action")
+    for learner in (own_learners.OwnLearner(few), own_learners.OWN["kernel"]):
+        together = own_learners.scores_together(learner, sets, environment, (3, 4), 2)
+        alone = [own_learners.scores(learner, one, environment, (3, 4), 2) for one in sets]
+        np.testing.assert_allclose(together, alone, rtol=1e-2)
+    bad = sets[0].synthetic._replace(actions=jnp.full((16, 3), jnp.nan))
+    sets[0] = dataclasses.replace(sets[0], synthetic=bad)
+    first, second = own_learners.scores_together(learner, sets, environment, (3,), 1)
+    assert first is None
+    assert np.isfinite(second).all()
 
 
 def test_records_are_not_made_again_and_other_settings_are_refused(judged, monkeypatch, capsys):
@@ -211,7 +233,7 @@ def test_a_learner_that_diverges_is_a_finding(sets, tmp_path, monkeypatch):
     learners.run(wanted, SILENT)
     text = (tmp_path / "out/table.md").read_text()
     assert "| mlp-sgd | fails |\n| sklearn-svr | fails |\n| mean of the 0 learners" in text
-    assert "- mlp-sgd: failed a student trained on these 64 pairs is not finite" in text
+    assert "- mlp-sgd: failed a student trained on this set is not finite" in text
     assert "- sklearn-svr: failed an action is not finite" in text
     monkeypatch.setattr(judging, "_own_scores", None)
     learners.run(wanted, SILENT)

@@ -3,14 +3,14 @@
 import numpy as np
 import pool_levers
 import pytest
-from pool_levers import PoolLeverSettings
+from pool_levers import Settings
 
 from obd_jax.types import InvalidInputError
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    return PoolLeverSettings(
+    return Settings(
         datasets=("hopper-medium",),
         rows=3000,
         steps=3,
@@ -29,17 +29,17 @@ def test_a_lever_is_distilled_judged_and_kept(quick, monkeypatch):
     found = pool_levers.run(quick)
     assert list(found) == [(lever, "hopper-medium") for lever in quick.levers]
     for (record,) in found.values():
-        assert np.isfinite(record["loss"])
+        assert np.isfinite(record["provenance"]["loss"])
         assert {name: np.shape(rows) for name, rows in record["returns"].items()} == {
             "kernel": (1, 2),
             "sklearn-gp": (1, 2),
         }
     table = pool_levers.table_of(found, quick.judges).splitlines()
     assert len(table) == 2 + len(quick.levers)
-    assert table[0].startswith("| lever | data | s | kernel | sklearn-gp |")
+    assert table[0].startswith("| lever | data | kernel | sklearn-gp |")
     # Each is another set.
-    assert len({record["loss"] for (record,) in found.values()}) == len(quick.levers)
-    monkeypatch.setattr(pool_levers, "distil", None)  # Nothing is made again.
+    assert len({record["provenance"]["loss"] for (record,) in found.values()}) == len(quick.levers)
+    monkeypatch.setattr(pool_levers, "make_sets", None)  # Nothing is made again.
     again = pool_levers.run(quick)
     assert again.keys() == found.keys()
     assert [each[0]["returns"] for each in again.values()] == [
@@ -58,4 +58,4 @@ def test_a_lever_is_distilled_judged_and_kept(quick, monkeypatch):
 )
 def test_what_there_is_not_is_refused(options, message):
     with pytest.raises(InvalidInputError, match=message):
-        PoolLeverSettings(**options)
+        Settings(**options)
