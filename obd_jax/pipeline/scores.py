@@ -359,8 +359,14 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         )
     if "networks" in results["returns"]:
         lines.append("networks: three layers, 1,000 training steps on the same set")
+    lines.append(f"data: {data_card['source']}, {data_card['name']}")
+    scored_in = results["provenance"].get("environment", {})
+    if "reference_returns" in scored_in:
+        low, high = scored_in["reference_returns"]
+        source = scored_in.get("reference_source")
+        origin = f"by the metadata of {source}" if source else "as given"
+        lines.append(f"returns {low:g} and {high:g} score 0 and 100, {origin}")
     lines += [
-        f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
         f"written to {path.parent} (the distilled set: {path.name}; look at report.html)",
     ]

@@ -236,6 +236,32 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     assert curve.about["episodes"] == CURVE_STUDENTS * CURVE_EPISODES
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"name": "hopper"}, None),
+        ({"reference_returns": [-9.5, 1200.0]}, "returns -9.5 and 1200 score 0 and 100, as given"),
+        (
+            {"reference_returns": [0, 9], "reference_source": "mine/a-v0"},
+            "returns 0 and 9 score 0 and 100, by the metadata of mine/a-v0",
+        ),
+    ],
+)
+def test_the_summary_says_whose_reference_returns_are_not_d4rls(environment, said):
+    results = {
+        "returns": {},
+        "curve": None,
+        "seconds": {},
+        "outer_steps": 20,
+        "provenance": {
+            "data": {"source": "minari", "name": "mine/a-v0"},
+            "environment": environment,
+        },
+    }
+    lines = run_summary(results, pathlib.Path("a")).splitlines()
+    assert [line for line in lines if "score 0" in line] == ([said] if said else [])
+
+
 UNIT = "normalised return"
 ROW = {"mean": 1.0, "iqm": 2.0, "ci95": (0, 3), "per_student": [1.0, 4.0]}
 
