@@ -1,18 +1,14 @@
 """Scores: of any set, of policies, of the reference rows, and along distillation."""
 
-import functools
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-import obd_jax
 from obd_jax import artefacts, distill, environments, evaluation, runs, students
-from obd_jax.data.cache import cached, default_cache
+from obd_jax.data.cache import cached
 from obd_jax.evaluation import (
     CURVE_EPISODES,
     CURVE_SEED,
@@ -23,11 +19,12 @@ from obd_jax.evaluation import (
 )
 from obd_jax.evaluation.rollouts import Lengths
 from obd_jax.numerics import traceable
+from obd_jax.pipeline.cache_keys import cache_path, code_hash, key_numbers
 from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.students import MLPRecipe
-from obd_jax.types import InvalidInputError, Key, SyntheticData
+from obd_jax.types import InvalidInputError, SyntheticData
 
 
 def score(
@@ -111,7 +108,7 @@ def score_references(
         "action_bounds": str(prepared.data.action_bounds),
         "environment": environments.to_card(prepared.environment),
         "software": artefacts.software(),
-        "code": _code(),
+        "code": code_hash(),
     }
     chosen = random_real(pairs, prepared)
     task = prepared.environment
@@ -121,7 +118,7 @@ def score_references(
         {
             **common,
             "student": students.to_card(prepared.recipe),
-            "keys": [_numbers(prepared.keys[name]) for name in ("random_real", "students")],
+            "keys": [key_numbers(prepared.keys[name]) for name in ("random_real", "students")],
             "sizes": [len(chosen.actions), settings.students, settings.episodes],
         },
         lambda: score(
@@ -177,8 +174,7 @@ def _cached(
         returns: () -> [K, E], or None where none can be scored.
         reporter: for progress.
     """
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = default_cache() / "scores" / f"{name}-{digest}.json"
+    path = cache_path("scores", name, identity, ".json")
     if path.exists():
         reporter.note(f"{name}: score read from {path}")
 
@@ -193,19 +189,6 @@ def _cached(
         path.write_text(json.dumps({"identity": identity, "row": row}))
 
     return cached(path, make, read, reporter.note)
-
-
-@functools.cache
-def _code() -> str:
-    """Hash of the package's code, of which any may change a score."""
-    digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(obd_jax.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _numbers(key: Key) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).tolist()
 
 
 def score_networks(

@@ -20,6 +20,11 @@ def prepared():
         return prepared_for(TINY)
 
 
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
+
+
 def test_a_teacher_without_a_critic_is_imitated_without_weights(prepared):
     objective = make_objective(DISTILLATION, prepared, Clock())
     assert objective.name == "av_pbc"
@@ -84,6 +89,23 @@ def test_a_density_is_fitted_once_for_all_temperatures(prepared, monkeypatch):
     log_densities(DISTILLATION, other, SILENT, cache)
     log_densities(with_options(DISTILLATION, density_states=300), prepared, SILENT, cache)
     assert len(fitted) == 3
+
+
+def test_a_second_run_has_the_same_weights_without_a_fit(prepared, monkeypatch):
+    settings, notes = with_options(DISTILLATION, temperature=0.3), []
+    objective = make_objective(DISTILLATION, prepared, Clock())
+
+    def weighted():
+        reporter = SILENT._replace(note=notes.append)
+        return reweight(settings, prepared, objective, Clock(), reporter)
+
+    first = weighted()
+    assert not any("read from" in note for note in notes)
+    monkeypatch.setattr(density, "fit", None)
+    second = weighted()
+    assert any(note.startswith("log densities read from ") for note in notes)
+    np.testing.assert_array_equal(first.targets.weights, second.targets.weights)
+    assert first.density_card == second.density_card
 
 
 def test_targets_are_made_once_for_all_callers(prepared, monkeypatch):
