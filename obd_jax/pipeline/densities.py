@@ -42,10 +42,10 @@ def fit_or_read(
     try:
         found = cached(path, make, lambda path: _read(path, len(states)), reporter.note)
     except UnwritableError as error:
-        reporter.note(f"log densities are not kept: {error}")
+        reporter.note(f"density: log densities are not kept: {error}")
         return made[0] if made else _fit(key, settings, states, reporter)
     if not made:
-        reporter.note(f"log densities read from {path}")
+        reporter.note(f"density: log densities read from {path}")
     return found
 
 

@@ -265,5 +265,6 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
         )
     if isinstance(problem.teacher, Teacher) and not chosen.is_file:
         provenance = problem.teacher.provenance
-        reporter.note(f"teacher: {provenance.source}, {provenance.name}")
+        source = provenance.source.removeprefix("teacher ")  # Of "teacher by rebrac".
+        reporter.note(f"teacher: {source}, {provenance.name}")
     return problem.with_teacher(reporter)

@@ -335,10 +335,11 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         lines.append(measures_table(results["offline"]))
     if curve is not None:
         row = results["returns"]["synthetic"]
-        point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)
+        point = _episodes(curve["students"], curve, "episodes")
+        score = _episodes(len(row["per_student"]), row, "other episodes")
         lines.append(
             f"curve: its last point {curve['last']:.1f} is over {point}; the score "
-            f"{row['mean']:.1f} is over {score}, which are others"
+            f"{row['mean']:.1f} is over {score}"
         )
     if "networks" in results["returns"]:
         lines.append("networks: three layers, 1,000 training steps on the same set")
@@ -356,6 +357,6 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
     return "\n".join(lines)
 
 
-def _episodes(students: int, row: dict[str, Any]) -> str:
-    each = f"{row['episodes']} episodes"
+def _episodes(students: int, row: dict[str, Any], what: str) -> str:
+    each = f"{row['episodes']} {what}"
     return each if students == 1 else f"{students} students, {each} each"

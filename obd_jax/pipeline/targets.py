@@ -1,7 +1,7 @@
 """From a problem to targets: the objective on every state, reweighted and with noise."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -129,8 +129,21 @@ def density_weights(
         "effective_sample_fraction": float(weights.effective_sample_fraction),
         "invalid_densities": int(weights.num_invalid),
     }
-    reporter.note(f"density: {card}")
+    reporter.note(described(card))
     return weights.weights, card
+
+
+def described(card: Mapping[str, Any]) -> str:
+    """What is recorded of a density and its weights, in a line."""
+    epoch, invalid = card.get("epoch"), card["invalid_densities"]
+    trained = {None: "", 0: ", untrained"}.get(epoch, f" of epoch {epoch}")
+    parts = [
+        f"density: {card['estimator']}{trained}, fitted to {card['fitted_states']:,} states",
+        f"held-out log likelihood {card['held_out_log_likelihood']:.3f}",
+        f"effective sample size {card['effective_sample_fraction']:.1%} of the states",
+        *([f"states without a density, which weigh 0: {invalid:,}"] if invalid else []),
+    ]
+    return "; ".join(parts)
 
 
 def log_densities(

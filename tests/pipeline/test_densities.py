@@ -57,7 +57,7 @@ def test_what_is_read_is_what_was_fitted_bit_for_bit(case, estimator):
     assert case.fits == 1
     second = case(settings=settings)
     assert case.fits == 0
-    assert case.notes == [f"log densities read from {kept()[0]}"]
+    assert case.notes == [f"density: log densities read from {kept()[0]}"]
     for log_density, recorded in (first, second):
         assert log_density.dtype == expected.dtype
         np.testing.assert_array_equal(log_density, expected)

@@ -222,8 +222,7 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     }
     said = run_summary(results, pathlib.Path("runs/a/distilled.npz"))
     assert (
-        "curve: its last point 68.0 is over 10 episodes; the score 94.8 is over 100 episodes, "
-        "which are others"
+        "curve: its last point 68.0 is over 10 episodes; the score 94.8 is over 100 other episodes"
     ) in said.splitlines()
     several = {"students": 5, "episodes": 2, "seed": 1, "last": 68.0}
     said = run_summary({**results, "curve": several}, pathlib.Path("a"))
