@@ -81,14 +81,15 @@ CARD = {
     [
         (
             {},
-            "density: maf of epoch 10, fitted to 50,000 states; held-out log likelihood 3.268; "
-            "effective sample size 92.1% of the states",
+            "density: maf of epoch 10, fitted to 50,000 states; held-out log likelihood 3.268, "
+            "outliers included; effective sample size 92.1% of the states",
         ),
         ({"epoch": 0}, "density: maf, untrained, fitted to 50,000 states;"),
         (
             {"estimator": "kde", "epoch": None, "invalid_densities": 2},
-            "density: kde, fitted to 50,000 states; held-out log likelihood 3.268; effective "
-            "sample size 92.1% of the states; states without a density, which weigh 0: 2",
+            "density: kde, fitted to 50,000 states; held-out log likelihood 3.268, outliers "
+            "included; effective sample size 92.1% of the states; states without a density, which "
+            "weigh 0: 2",
         ),
     ],
 )
