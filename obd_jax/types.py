@@ -145,6 +145,7 @@ class OfflineData:
     provenance:        where the data comes from.
     action_bounds:     what -1 and 1 stand for in the units of the recording; None: not said, the
                        actions were recorded in [-1, 1].
+    reference_returns: those that score 0 and 100 in the task; None: the recording names none.
     """
 
     observations: np.ndarray
@@ -157,6 +158,7 @@ class OfflineData:
     episode_returns: np.ndarray
     provenance: Provenance
     action_bounds: ActionBounds | None = None
+    reference_returns: tuple[float, float] | None = None
 
     @property
     def observation_size(self) -> int:

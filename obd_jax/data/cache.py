@@ -14,6 +14,10 @@ from obd_jax.types import InvalidInputError
 Contents = TypeVar("Contents")
 
 
+class UnwritableError(InvalidInputError):
+    """A folder of the cache cannot be written, or the disk is full."""
+
+
 def default_cache() -> pathlib.Path:
     """`$OBD_JAX_CACHE`, else `obd_jax` in `$XDG_CACHE_HOME` or `~/.cache`."""
     own = os.environ.get("OBD_JAX_CACHE")
@@ -39,7 +43,7 @@ def cached(
         note: gets a line on why something takes time.
 
     Raises:
-        InvalidInputError: the folder cannot be written, or the disk is full.
+        UnwritableError: the folder cannot be written, or the disk is full.
     """
     with locked(path, note):
         if path.exists():
@@ -53,7 +57,7 @@ def cached(
             found = read(temporary)
             temporary.replace(path)
         except OSError as error:
-            raise InvalidInputError(f"{path} cannot be written: {error}") from error
+            raise UnwritableError(f"{path} cannot be written: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
     return found
@@ -64,7 +68,7 @@ def locked(path: pathlib.Path, note: Callable[[str], None]) -> Iterator[None]:
     """Inside, no other process makes the same file; its folder is made if need be.
 
     Raises:
-        InvalidInputError: the folder cannot be written.
+        UnwritableError: the folder cannot be written.
     """
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     try:
@@ -74,7 +78,7 @@ def locked(path: pathlib.Path, note: Callable[[str], None]) -> Iterator[None]:
         note(f"another process is making {path}: waiting for it")
         lock.acquire()
     except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error}") from error
+        raise UnwritableError(f"{path} cannot be written: {error}") from error
     try:
         yield
     finally:

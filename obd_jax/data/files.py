@@ -1,5 +1,6 @@
 """Files and folders of recorded behaviour -> transitions."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -55,6 +56,7 @@ def load_file(
     report_unread(recording.others, str(path), note)
     fields = closed(recording.fields) if recording.by_episode else recording.fields
     recorded = recorded_data(fields, provenance_of(path, recording), note)
+    recorded = dataclasses.replace(recorded, reference_returns=recording.reference_returns)
     return in_bounds(recorded, action_bounds, note)
 
 

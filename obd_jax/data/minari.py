@@ -1,5 +1,6 @@
 """Data sets of Minari, from its local store or its server."""
 
+import dataclasses
 import hashlib
 import json
 import warnings
@@ -11,6 +12,7 @@ import numpy as np
 from obd_jax import environments
 from obd_jax.data.flatten import flatten
 from obd_jax.data.names import listed
+from obd_jax.data.references import reference_returns
 from obd_jax.data.transitions import q_learning_data
 from obd_jax.extras import require
 from obd_jax.settings import OptionError
@@ -58,7 +60,7 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
     Args:
         name: like `walker2d-medium-expert` or `mujoco/hopper/medium-v0`.
         download: whether to ask Minari's server for what the store lacks.
-        note: gets a line on why something takes time.
+        note: gets a line on why something takes time, and on what is not used.
 
     Returns:
         The transitions, every row of every episode.
@@ -68,12 +70,13 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
             observations without vectors or actions that are no array.
     """
     fields: dict[str, list[np.ndarray]] = {}
-    recorded_in = []
+    recorded_in, references = [], []
     ids = minari_ids(name)
     for dataset_id in ids:
         dataset = _open(dataset_id, download, note)
         spec = dataset.spec.env_spec
         recorded_in.append(spec.id if spec else None)
+        references.append(reference_returns(dataset.storage.metadata, dataset_id, note))
         rows = 0
         for episode in _episodes(dataset_id, dataset):
             found, skipped = _rows(dataset_id, episode)
@@ -97,9 +100,11 @@ def load_minari(name: str, download: bool, note: Callable[[str], None]) -> Offli
         digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     environment = recorded_in[0] if len(set(recorded_in)) == 1 else None
-    return q_learning_data(
+    offline = q_learning_data(
         whole, Provenance("minari", " + ".join(ids), digest.hexdigest(), environment)
     )
+    common = references[0] if len(set(references)) == 1 else None
+    return dataclasses.replace(offline, reference_returns=common)
 
 
 def _open(dataset_id: str, download: bool, note: Callable[[str], None]) -> Any:

@@ -14,14 +14,15 @@ from obd_jax.types import InvalidInputError
 class Recording(NamedTuple):
     """Arrays of a recording by name.
 
-    layout:      how they were stored, as provenance names it: "robomimic hdf5".
-    fields:      arrays by the names of `from_arrays` and of `FLAGS`.
-    sources:     field -> what it is called in the file.
-    files:       files that were read.
-    others:      names of what else is there and not read.
-    remarks:     lines on how the layout was read.
-    by_episode:  whether it says which rows form an episode, so that the last row is an end.
-    environment: Gymnasium's id of the task, where the file names it.
+    layout:            how they were stored, as provenance names it: "robomimic hdf5".
+    fields:            arrays by the names of `from_arrays` and of `FLAGS`.
+    sources:           field -> what it is called in the file.
+    files:             files that were read.
+    others:            names of what else is there and not read.
+    remarks:           lines on how the layout was read.
+    by_episode:        whether it says which rows form an episode, so that the last row is an end.
+    environment:       Gymnasium's id of the task, where the file names it.
+    reference_returns: those that score 0 and 100 in the task, where the file names them.
     """
 
     layout: str
@@ -32,6 +33,7 @@ class Recording(NamedTuple):
     remarks: Sequence[str] = ()
     by_episode: bool = False
     environment: str | None = None
+    reference_returns: tuple[float, float] | None = None
 
 
 def joined(episodes: Iterable[tuple[str, Fields]]) -> dict[str, np.ndarray]:

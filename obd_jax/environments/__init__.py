@@ -2,7 +2,14 @@
 
 from obd_jax.environments.copies import Copies, make_copies
 from obd_jax.environments.d4rl import DATASET_TYPES, KNOWN, MAX_EPISODE_STEPS, parse_dataset
-from obd_jax.environments.names import from_card, get, same_task, simulated_by, to_card
+from obd_jax.environments.names import (
+    from_card,
+    get,
+    same_task,
+    simulated_by,
+    to_card,
+    with_references,
+)
 from obd_jax.environments.registry import make
 from obd_jax.environments.settings import NO_ENVIRONMENT, EnvironmentSettings
 from obd_jax.environments.spec import (
@@ -33,4 +40,5 @@ __all__ = [
     "score",
     "simulated_by",
     "to_card",
+    "with_references",
 ]

@@ -54,6 +54,25 @@ def get(
     return found._replace(reference_min=low, reference_max=high)
 
 
+def with_references(
+    spec: EnvironmentSpec, references: tuple[float, float] | None, source: str
+) -> EnvironmentSpec:
+    """The task, scored by the reference returns of its data where none are known of it.
+
+    A task that JAX simulates, or that is made with further arguments, is another than the data's.
+
+    Args:
+        spec: the task.
+        references: those that score 0 and 100, by the data; None: the data name none.
+        source: name of the data.
+    """
+    other = spec.gymnasium_id is None or not spec.in_gymnasium or bool(spec.make_kwargs)
+    if references is None or spec.normalized or other:
+        return spec
+    low, high = references
+    return spec._replace(reference_min=low, reference_max=high, reference_source=source)
+
+
 def to_card(spec: EnvironmentSpec) -> dict[str, Any]:
     """A task in plain values, without what its name says."""
     card: dict[str, Any] = {"name": spec.name, "backend": spec.backend}
@@ -65,12 +84,15 @@ def to_card(spec: EnvironmentSpec) -> dict[str, Any]:
     references = spec.reference_min, spec.reference_max
     if spec.normalized and references != (known.reference_min, known.reference_max):
         card["reference_returns"] = list(references)
+    if spec.reference_source is not None:
+        card["reference_source"] = spec.reference_source
     return card
 
 
 def from_card(card: Mapping[str, Any]) -> EnvironmentSpec:
     """The task of a card, in its own simulator; errors as of `get`."""
-    return get(card["name"], card.get("kwargs"), card.get("reference_returns"))
+    found = get(card["name"], card.get("kwargs"), card.get("reference_returns"))
+    return found._replace(reference_source=card.get("reference_source"))
 
 
 def same_task(first: str, second: str) -> bool:

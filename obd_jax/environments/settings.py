@@ -19,7 +19,7 @@ class EnvironmentSettings:
 
     name:              of a task, or NO_ENVIRONMENT; None: that of the data.
     kwargs:            further arguments of `gymnasium.make`, a JSON object.
-    reference_returns: those that score 0 and 100; None: D4RL's where known.
+    reference_returns: those that score 0 and 100; None: D4RL's where known, else the data's.
     """
 
     name: str | None = option(
@@ -35,7 +35,9 @@ class EnvironmentSettings:
         "env_kwargs",
     )
     reference_returns: tuple[float, ...] | None = option(
-        None, "MIN,MAX: returns that score 0 and 100. Absent: D4RL's where known, else raw returns."
+        None,
+        "MIN,MAX: returns that score 0 and 100. Absent: D4RL's where known, else those that Minari "
+        "has for the data, else returns are raw.",
     )
 
     def __post_init__(self) -> None:

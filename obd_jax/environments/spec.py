@@ -36,16 +36,17 @@ class FunctionalEnvironment(NamedTuple):
 class EnvironmentSpec(NamedTuple):
     """A task.
 
-    name:           as data set names begin, or as it was asked for.
-    gymnasium_id:   argument of `gymnasium.make`; None for a task that Gymnasium does not have.
-    make_kwargs:    further arguments of `gymnasium.make`.
-    reference_min:  undiscounted return that scores 0 (a random policy's); None: not known.
-    reference_max:  undiscounted return that scores 100 (an expert's); None: not known.
-    functional:     the task itself, where it is not Gymnasium's.
-    simulator:      one of SIMULATORS, or "playground"; not read where it is functional.
-    action_bounds:  in Gymnasium's units; None: [-1, 1].
-    sizes:          of observations and actions; None: it has not been made yet.
-    horizon:        steps that an episode can have; None: it has not been made, or has no limit.
+    name:             as data set names begin, or as it was asked for.
+    gymnasium_id:     argument of `gymnasium.make`; None for a task that Gymnasium does not have.
+    make_kwargs:      further arguments of `gymnasium.make`.
+    reference_min:    undiscounted return that scores 0 (a random policy's); None: not known.
+    reference_max:    undiscounted return that scores 100 (an expert's); None: not known.
+    functional:       the task itself, where it is not Gymnasium's.
+    simulator:        one of SIMULATORS, or "playground"; not read where it is functional.
+    action_bounds:    in Gymnasium's units; None: [-1, 1].
+    sizes:            of observations and actions; None: it has not been made yet.
+    horizon:          steps that an episode can have; None: it has not been made, or has no limit.
+    reference_source: data set whose metadata name the reference returns; None: D4RL's, or given.
     """
 
     name: str
@@ -58,6 +59,7 @@ class EnvironmentSpec(NamedTuple):
     action_bounds: ActionBounds | None = None
     sizes: tuple[int, int] | None = None
     horizon: int | None = None
+    reference_source: str | None = None
 
     @property
     def backend(self) -> str:

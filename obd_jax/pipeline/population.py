@@ -272,8 +272,8 @@ def population_summary(results: dict[str, Any], out: pathlib.Path | str) -> str:
         lines.append(f"{member['name']:<28}{mean:>8}{interval:>20}{shown_loss:>10}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in results["seconds"].items())
     lines += [
-        *(f"{name}: {row['mean']:.1f}" for name, row in results["returns"].items()),
-        f"{results['devices']} devices of {results['processes']} processes; seconds: {seconds}",
+        *(f"{name:<28}{row['mean']:>8.1f}" for name, row in results["returns"].items()),
+        f"devices: {results['devices']}, processes: {results['processes']}; seconds: {seconds}",
         f"written to {out}",
     ]
     return "\n".join(lines)

@@ -31,7 +31,8 @@ class Problem:
                  `teachers.ALGORITHMS`, which is trained on the data when the teacher is needed;
                  "none": clone the data's own actions (DBC); None: the package's teacher for
                  embedded data and the toy, no teacher for other data.
-    environment: where policies are scored, an `EnvironmentSpec` or a name; None: nowhere.
+    environment: where policies are scored, an `EnvironmentSpec` or a name; None: nowhere. If no
+                 reference returns are known of it, it is scored by those of the data.
     held_out:    episodes that are not in the data, to judge policies by without an environment
                  (`data.hold_out`); None: there are none.
 
@@ -56,6 +57,7 @@ class Problem:
             check_environment(environment, self.data.observation_size, self.data.action_size)
             _refuse_other_task(environment, self.data.provenance, "the data")
             _refuse_unscaled(environment, self.data)
+            environment = _scored_as_recorded(environment, self.data)
         if teacher is None and self.data.provenance.source == toy.SOURCE:
             teacher = toy.teacher()
         has_teacher = teacher is not None or self.data.provenance.source == "embedded"
@@ -79,6 +81,13 @@ class Problem:
             return self
         trained = _trained(self.teacher, self.data, self.environment, reporter)
         return dataclasses.replace(self, teacher=trained)
+
+
+def _scored_as_recorded(environment: EnvironmentSpec, offline: OfflineData) -> EnvironmentSpec:
+    """The environment, with the data's reference returns if it has none."""
+    return environments.with_references(
+        environment, offline.reference_returns, offline.provenance.name
+    )
 
 
 def _refuse_other_task(environment: EnvironmentSpec, own: Provenance, what: str) -> None:
@@ -193,6 +202,13 @@ def load_data(
         if offline.provenance.environment is None:
             raise OptionError(f"{settings.dataset} does not name its environment: give {{env}}")
         environment = environments.get(offline.provenance.environment)
+    if environment is not None:
+        environment = _scored_as_recorded(environment, offline)
+        if environment.reference_source is not None:
+            reporter.note(
+                f"returns {environment.reference_min:g} and {environment.reference_max:g} score 0 "
+                f"and 100, by the metadata of {environment.reference_source}"
+            )
     return offline, environment
 
 
@@ -249,5 +265,6 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
         )
     if isinstance(problem.teacher, Teacher) and not chosen.is_file:
         provenance = problem.teacher.provenance
-        reporter.note(f"teacher: {provenance.source}, {provenance.name}")
+        source = provenance.source.removeprefix("teacher ")  # Of "teacher by rebrac".
+        reporter.note(f"teacher: {source}, {provenance.name}")
     return problem.with_teacher(reporter)

@@ -1,18 +1,14 @@
 """Scores: of any set, of policies, of the reference rows, and along distillation."""
 
-import functools
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-import obd_jax
 from obd_jax import artefacts, distill, environments, evaluation, runs, students
-from obd_jax.data.cache import cached, default_cache
+from obd_jax.data.cache import cached
 from obd_jax.evaluation import (
     CURVE_EPISODES,
     CURVE_SEED,
@@ -23,11 +19,12 @@ from obd_jax.evaluation import (
 )
 from obd_jax.evaluation.rollouts import Lengths
 from obd_jax.numerics import traceable
+from obd_jax.pipeline.cache_keys import cache_path, code_hash, key_numbers
 from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.students import MLPRecipe
-from obd_jax.types import InvalidInputError, Key, SyntheticData
+from obd_jax.types import InvalidInputError, SyntheticData
 
 
 def score(
@@ -111,7 +108,7 @@ def score_references(
         "action_bounds": str(prepared.data.action_bounds),
         "environment": environments.to_card(prepared.environment),
         "software": artefacts.software(),
-        "code": _code(),
+        "code": code_hash(),
     }
     chosen = random_real(pairs, prepared)
     task = prepared.environment
@@ -121,7 +118,7 @@ def score_references(
         {
             **common,
             "student": students.to_card(prepared.recipe),
-            "keys": [_numbers(prepared.keys[name]) for name in ("random_real", "students")],
+            "keys": [key_numbers(prepared.keys[name]) for name in ("random_real", "students")],
             "sizes": [len(chosen.actions), settings.students, settings.episodes],
         },
         lambda: score(
@@ -177,8 +174,7 @@ def _cached(
         returns: () -> [K, E], or None where none can be scored.
         reporter: for progress.
     """
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = default_cache() / "scores" / f"{name}-{digest}.json"
+    path = cache_path("scores", name, identity, ".json")
     if path.exists():
         reporter.note(f"{name}: score read from {path}")
 
@@ -193,19 +189,6 @@ def _cached(
         path.write_text(json.dumps({"identity": identity, "row": row}))
 
     return cached(path, make, read, reporter.note)
-
-
-@functools.cache
-def _code() -> str:
-    """Hash of the package's code, of which any may change a score."""
-    digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(obd_jax.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _numbers(key: Key) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).tolist()
 
 
 def score_networks(
@@ -352,21 +335,28 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         lines.append(measures_table(results["offline"]))
     if curve is not None:
         row = results["returns"]["synthetic"]
-        point, score = _episodes(curve["students"], curve), _episodes(len(row["per_student"]), row)
+        point = _episodes(curve["students"], curve, "episodes")
+        score = _episodes(len(row["per_student"]), row, "other episodes")
         lines.append(
             f"curve: its last point {curve['last']:.1f} is over {point}; the score "
-            f"{row['mean']:.1f} is over {score}, which are others"
+            f"{row['mean']:.1f} is over {score}"
         )
     if "networks" in results["returns"]:
         lines.append("networks: three layers, 1,000 training steps on the same set")
+    lines.append(f"data: {data_card['source']}, {data_card['name']}")
+    scored_in = results["provenance"].get("environment", {})
+    if "reference_returns" in scored_in:
+        low, high = scored_in["reference_returns"]
+        source = scored_in.get("reference_source")
+        origin = f"by the metadata of {source}" if source else "as given"
+        lines.append(f"returns {low:g} and {high:g} score 0 and 100, {origin}")
     lines += [
-        f"data: {data_card['source']}, {data_card['name']}",
         f"{results['outer_steps']} outer steps; seconds: {seconds}",
         f"written to {path.parent} (the distilled set: {path.name}; look at report.html)",
     ]
     return "\n".join(lines)
 
 
-def _episodes(students: int, row: dict[str, Any]) -> str:
-    each = f"{row['episodes']} episodes"
+def _episodes(students: int, row: dict[str, Any], what: str) -> str:
+    each = f"{row['episodes']} {what}"
     return each if students == 1 else f"{students} students, {each} each"

@@ -1,7 +1,7 @@
 """From a problem to targets: the objective on every state, reweighted and with noise."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from obd_jax import density, distill, runs
-from obd_jax.density import DensitySettings
+from obd_jax.pipeline.densities import fit_or_read
 from obd_jax.pipeline.preparation import Prepared
 from obd_jax.pipeline.settings import Distillation
 from obd_jax.reporting import Clock, Reporter
@@ -129,14 +129,28 @@ def density_weights(
         "effective_sample_fraction": float(weights.effective_sample_fraction),
         "invalid_densities": int(weights.num_invalid),
     }
-    reporter.note(f"density: {card}")
+    reporter.note(described(card))
     return weights.weights, card
+
+
+def described(card: Mapping[str, Any]) -> str:
+    """What is recorded of a density and its weights, in a line."""
+    epoch, invalid = card.get("epoch"), card["invalid_densities"]
+    trained = {None: "", 0: ", untrained"}.get(epoch, f" of epoch {epoch}")
+    parts = [
+        f"density: {card['estimator']}{trained}, fitted to {card['fitted_states']:,} states",
+        # The plain mean; epochs are compared by one that outliers move little.
+        f"held-out log likelihood {card['held_out_log_likelihood']:.3f}, outliers included",
+        f"effective sample size {card['effective_sample_fraction']:.1%} of the states",
+        *([f"states without a density, which weigh 0: {invalid:,}"] if invalid else []),
+    ]
+    return "; ".join(parts)
 
 
 def log_densities(
     settings: Distillation, prepared: Prepared, reporter: Reporter, cache: Cache | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Log densities [M] of the states, and what to record of the fit, unless the cache has them."""
+    """Log densities [M] of the states, and what to record of the fit, unless `cache` has them."""
     cache = {} if cache is None else cache
     key, chosen = prepared.keys["density"], settings.density
     entry = (
@@ -147,37 +161,5 @@ def log_densities(
     )
     if entry not in cache:
         states = np.asarray(prepared.own.observations, np.float32)
-        cache[entry] = _fit(key, chosen, states, reporter)
+        cache[entry] = fit_or_read(key, chosen, states, reporter)
     return cache[entry]
-
-
-def _fit(
-    key: Array, settings: DensitySettings, states: np.ndarray, reporter: Reporter
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Fit a density to some of the states and evaluate it on all."""
-    estimator = density.make(settings.name)
-    epochs = getattr(settings.estimator, "epochs", 1)
-    progress = reporter.progress("fit density, epoch")
-    fitted = states
-    if len(states) > settings.states:
-        order = jax.random.permutation(jax.random.fold_in(key, 0), len(states))
-        fitted = states[np.asarray(order[: settings.states])]
-    params, history = density.fit(
-        key,
-        estimator,
-        fitted,
-        epochs=epochs,
-        callback=lambda record: progress(
-            record["epoch"],
-            epochs,
-            note=f"held-out log likelihood {record['held_out_log_likelihood']:.3f}",
-        ),
-    )
-    best = density.chosen(history)
-    card = {
-        "estimator": settings.name,
-        "fitted_states": len(fitted),
-        "held_out_log_likelihood": best["held_out_mean"],
-        **({"epoch": best["epoch"]} if estimator.trainable else {}),
-    }
-    return np.asarray(density.log_prob_chunked(estimator, params, states)), card

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from obd_jax.data.cache import cached, default_cache
+from obd_jax.data.cache import UnwritableError, cached, default_cache
 from obd_jax.types import InvalidInputError
 
 
@@ -60,13 +60,13 @@ def test_a_disk_that_is_full_is_an_error_in_one_line(tmp_path):
     def fail(path):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(InvalidInputError, match=r"file cannot be written: .*No space left"):
+    with pytest.raises(UnwritableError, match=r"file cannot be written: .*No space left"):
         cached(tmp_path / "file", fail, pathlib.Path.read_bytes, print)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "folder").write_text("a file")
-    with pytest.raises(InvalidInputError, match="cannot be written"):
+    with pytest.raises(UnwritableError, match="cannot be written"):
         Maker().get(tmp_path / "folder" / "file")
 
 

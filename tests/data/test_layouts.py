@@ -196,7 +196,7 @@ def maniskill(folder):
     return hdf5(folder / "trajectory.h5", trajectories)
 
 
-def minari_file(folder, monkeypatch, space=None):
+def minari_file(folder, monkeypatch, space=None, **others):
     minari = pytest.importorskip("minari")
     from minari.data_collector import EpisodeBuffer
 
@@ -218,7 +218,9 @@ def minari_file(folder, monkeypatch, space=None):
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # It wants an author, a description and more.
-        minari.create_dataset_from_buffers("mine/walk-v0", buffers, env="Reacher-v5", **boxes)
+        minari.create_dataset_from_buffers(
+            "mine/walk-v0", buffers, env="Reacher-v5", **boxes, **others
+        )
     return folder / "mine/walk-v0"
 
 
@@ -466,6 +468,20 @@ def test_parts_are_flattened_in_the_order_of_gymnasium(tmp_path, monkeypatch):
     for row in range(len(data)):
         flat = gymnasium.spaces.flatten(GOAL, {key: part[row] for key, part in parts.items()})
         np.testing.assert_array_equal(data.observations[row], flat)
+
+
+def test_reference_scores_of_minaris_folder_are_read(tmp_path, monkeypatch):
+    scores = {"ref_min_score": -50.0, "ref_max_score": -5.0}
+    folder = minari_file(tmp_path, monkeypatch, **scores)
+    for path in (folder, folder / "data/main_data.hdf5"):
+        assert load_file(path).reference_returns == (-50.0, -5.0)
+    metadata = folder / "data/metadata.json"
+    metadata.write_text(metadata.read_text().replace("-5.0", "NaN"))
+    notes = []
+    assert load_file(folder, note=notes.append).reference_returns is None
+    assert [("but are -50.0 and nan: not used" in note) for note in notes] == [True]
+    metadata.write_text("[]")  # Whatever is there, the arrays are readable.
+    assert load_file(folder).reference_returns is None
 
 
 def test_words_and_empty_cells_of_csv(tmp_path):

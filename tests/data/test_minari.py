@@ -36,12 +36,12 @@ def episodes(observation_size=11, action_size=3, count=3, seed=0):
     return made
 
 
-def create(dataset_id, buffers, data_format="hdf5", env="Hopper-v5", **spaces):
+def create(dataset_id, buffers, data_format="hdf5", env="Hopper-v5", **others):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # It wants an author, a description and more.
         made = gymnasium.make(env) if env else None
         minari.create_dataset_from_buffers(
-            dataset_id, buffers, env=made, data_format=data_format, **spaces
+            dataset_id, buffers, env=made, data_format=data_format, **others
         )
         if made:
             made.close()
@@ -98,6 +98,42 @@ def test_medium_expert_is_composed_of_both(store):
     assert len(loaded.episode_starts) == 6
     hashes = {part.provenance.sha256 for part in [loaded, *parts]}
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+def test_reference_scores_are_read_where_there_are_some(store, data_format):
+    create("mine/plain-v0", episodes(), data_format)
+    create("mine/scored-v0", episodes(), data_format, ref_min_score=-20.0, ref_max_score=300)
+    notes = []
+    assert data.load("mine/plain-v0", note=notes.append).reference_returns is None
+    scored = data.load("mine/scored-v0", note=notes.append)
+    assert scored.reference_returns == (-20.0, 300.0)
+    assert notes == []
+    # As Minari itself normalises.
+    spec = environments.get("Hopper-v5", reference_returns=scored.reference_returns)
+    expected = minari.get_normalized_score(minari.load_dataset("mine/scored-v0"), np.array([40.0]))
+    np.testing.assert_allclose(environments.normalized_score(spec, [40.0]), 100 * expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(float("nan"), 1.0), (0.0, float("inf")), (2.0, 2.0), (3.0, 2.0)]
+)
+def test_reference_scores_that_cannot_be_used_are_said(store, low, high):
+    create("mine/odd-v0", episodes(), ref_min_score=low, ref_max_score=high)
+    notes = []
+    assert data.load("mine/odd-v0", note=notes.append).reference_returns is None
+    assert notes == [
+        "mine/odd-v0: its reference scores must be two finite numbers, the lower first, but are "
+        f"{low} and {high}: not used"
+    ]
+
+
+def test_reference_scores_of_two_data_sets_must_agree(store):
+    for kind, high in (("simple", 300.0), ("medium", 300.0), ("expert", 400.0)):
+        scores = {"ref_min_score": 0.0, "ref_max_score": high}
+        create(f"mujoco/hopper/{kind}-v0", episodes(), **scores)
+    assert data.load("mujoco/hopper/expert-v0").reference_returns == (0.0, 400.0)
+    assert data.load("hopper-medium-expert", "minari").reference_returns is None
 
 
 def test_an_episode_without_an_end_ends_all_the_same(store):

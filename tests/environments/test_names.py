@@ -86,6 +86,34 @@ def test_reference_returns_that_are_given_count():
     assert normalized_score(environments.get("hopper"), 3234.3) == pytest.approx(100.0)
 
 
+def test_references_of_data_count_where_none_are_known():
+    def scored(spec):
+        return environments.with_references(spec, (-1600.0, -150.0), "mine/p-v0")
+
+    pendulum = environments.get("Pendulum-v1")
+    found = scored(pendulum)
+    assert (found.unit, found.reference_source) == ("normalised return", "mine/p-v0")
+    assert normalized_score(found, -150.0) == pytest.approx(100.0)
+    assert environments.with_references(pendulum, None, "mine/p-v0") is pendulum
+    for spec in (
+        *(environments.get(name) for name in ("hopper", "Hopper-v5")),
+        environments.get("Pendulum-v1", reference_returns=(0.0, 1.0)),
+        # Other tasks than the data's.
+        environments.get("Pendulum-v1", {"g": 9.81}),
+        environments.get("brax:ant"),
+        environments.simulated_by(environments.get("hopper"), "brax"),
+    ):
+        assert scored(spec) is spec
+    card = environments.to_card(found)
+    assert card == {
+        "name": "Pendulum-v1",
+        "backend": "gymnasium Pendulum-v1",
+        "reference_returns": [-1600.0, -150.0],
+        "reference_source": "mine/p-v0",
+    }
+    assert environments.from_card(card) == found
+
+
 def test_tasks_of_brax_are_simulated_by_brax_and_nothing_else():
     ant = environments.get("brax:ant")
     assert (ant.backend, ant.short_name, ant.is_substitute) == ("brax ant", "ant", False)

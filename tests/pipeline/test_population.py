@@ -84,7 +84,11 @@ def test_members_that_diverge_are_said_to_and_lose_nothing(tmp_path, monkeypatch
         kept = artefacts.load(tmp_path / "all/sets" / member["name"] / "distilled.npz")
         assert np.isfinite(kept.synthetic.observations).all()
     assert json.loads((tmp_path / "all/results.json").read_text())["members"][1]["loss"] is None
-    assert "diverged" in population_summary(results, tmp_path / "all")
+    lines = population_summary(results, tmp_path / "all").splitlines()
+    assert "diverged" in lines[1]
+    # The teacher's return stands below those of the members.
+    (teacher,) = [line for line in lines if line.startswith("teacher ")]
+    assert len(teacher) == len("member".ljust(28) + "return".rjust(8))
 
 
 def start(out, job, **flags):
@@ -185,6 +189,7 @@ def test_stopped_it_resumes_to_the_same_sets(alone, tmp_path, monkeypatch):
 def test_density_weights_are_kept_and_metrics_on_the_disk_before_a_checkpoint(
     tmp_path, monkeypatch
 ):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))  # No densities of other tests.
     settings = tiny(tmp_path / "out", checkpoint_minutes=0.0)
     both = MemberSettings((0, 1), (0.1, 0.0, 0.3))
     events, expected, checkpoints = [], [], runs.Checkpoints

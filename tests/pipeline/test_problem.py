@@ -1,6 +1,7 @@
 """What is to be distilled: data, teacher and environment that fit each other."""
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +163,64 @@ def test_what_is_not_known_of_tasks_is_said(recorded, said, monkeypatch, tmp_pat
     assert len(notes) == len(said)
     for note, words in zip(notes, said, strict=True):
         assert words in note
+
+
+def pendulum_of_minari(store, monkeypatch, **scores):
+    """A data set that Minari writes into its store: `mine/pendulum-v0`."""
+    minari = pytest.importorskip("minari")
+    from minari.data_collector import EpisodeBuffer
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(store))
+    rng = np.random.default_rng(0)
+    buffers = [
+        EpisodeBuffer(
+            id=number,
+            observations=rng.uniform(-1, 1, (21, 3)).astype(np.float32),
+            actions=rng.uniform(-2, 2, (20, 1)).astype(np.float32),
+            rewards=rng.normal(size=20).tolist(),
+            terminations=[False] * 20,
+            truncations=[*[False] * 19, True],
+        )
+        for number in range(2)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It wants an author, a description and more.
+        minari.create_dataset_from_buffers("mine/pendulum-v0", buffers, env="Pendulum-v1", **scores)
+
+
+def test_returns_are_normalised_by_the_reference_scores_of_the_data(tmp_path, monkeypatch):
+    scores = {"ref_min_score": -1500.0, "ref_max_score": -150.0}
+    pendulum_of_minari(tmp_path, monkeypatch, **scores)
+
+    def loaded(**options):
+        notes = []
+        settings = from_options(
+            RunSettings, {"dataset": "mine/pendulum-v0", "teacher": "none", **options}
+        )
+        found = load_problem(settings, SILENT._replace(note=notes.append)).environment
+        return found, "\n".join(notes)
+
+    found, notes = loaded()
+    assert environments.normalized_score(found, [-1500.0, -150.0]).tolist() == [0.0, 100.0]
+    said = "returns -1500 and -150 score 0 and 100, by the metadata of mine/pendulum-v0"
+    assert said in notes
+    assert environments.to_card(found)["reference_source"] == "mine/pendulum-v0"
+    # In Python too, and what is given counts.
+    offline = data.load("mine/pendulum-v0")
+    assert Problem(offline, "none", "Pendulum-v1").environment == found
+    given, notes = loaded(env="Pendulum-v1", reference_returns=(-1000.0, 0.0))
+    assert (given.reference_min, given.reference_source) == (-1000.0, None)
+    assert "metadata" not in notes
+    other, notes = loaded(env="Pendulum-v1", env_kwargs='{"g": 5}')
+    assert other.unit == "return"
+    assert "metadata" not in notes
+
+
+def test_returns_without_reference_scores_are_raw(tmp_path, monkeypatch):
+    pendulum_of_minari(tmp_path, monkeypatch)
+    problem = Problem(data.load("mine/pendulum-v0"), "none", "Pendulum-v1")
+    assert problem.environment == environments.get("Pendulum-v1")
+    assert problem.environment.unit == "return"
 
 
 def test_own_data_need_no_teacher_where_their_own_actions_are_cloned():

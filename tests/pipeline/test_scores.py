@@ -222,8 +222,7 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     }
     said = run_summary(results, pathlib.Path("runs/a/distilled.npz"))
     assert (
-        "curve: its last point 68.0 is over 10 episodes; the score 94.8 is over 100 episodes, "
-        "which are others"
+        "curve: its last point 68.0 is over 10 episodes; the score 94.8 is over 100 other episodes"
     ) in said.splitlines()
     several = {"students": 5, "episodes": 2, "seed": 1, "last": 68.0}
     said = run_summary({**results, "curve": several}, pathlib.Path("a"))
@@ -234,6 +233,32 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     curve.resume([{"step": 40, "return": 68.0}])
     assert curve.about["students"] == 1
     assert curve.about["episodes"] == CURVE_STUDENTS * CURVE_EPISODES
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"name": "hopper"}, None),
+        ({"reference_returns": [-9.5, 1200.0]}, "returns -9.5 and 1200 score 0 and 100, as given"),
+        (
+            {"reference_returns": [0, 9], "reference_source": "mine/a-v0"},
+            "returns 0 and 9 score 0 and 100, by the metadata of mine/a-v0",
+        ),
+    ],
+)
+def test_the_summary_says_whose_reference_returns_are_not_d4rls(environment, said):
+    results = {
+        "returns": {},
+        "curve": None,
+        "seconds": {},
+        "outer_steps": 20,
+        "provenance": {
+            "data": {"source": "minari", "name": "mine/a-v0"},
+            "environment": environment,
+        },
+    }
+    lines = run_summary(results, pathlib.Path("a")).splitlines()
+    assert [line for line in lines if "score 0" in line] == ([said] if said else [])
 
 
 UNIT = "normalised return"

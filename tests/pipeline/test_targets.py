@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from obd_jax import density
-from obd_jax.pipeline.targets import log_densities, make_objective, reweight
+from obd_jax.pipeline.targets import described, log_densities, make_objective, reweight
 from obd_jax.reporting import SILENT, Clock
 from obd_jax.settings import with_options
 from obd_jax.types import InvalidInputError
@@ -18,6 +18,11 @@ def prepared():
     with pytest.MonkeyPatch.context() as patch:
         few_transitions(patch)
         return prepared_for(TINY)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path))
 
 
 def test_a_teacher_without_a_critic_is_imitated_without_weights(prepared):
@@ -61,6 +66,40 @@ def test_weights_steps_and_noise_leave_what_pairs_start_from(prepared):
     assert set(clock.seconds) == {"density", "targets"}
 
 
+CARD = {
+    "estimator": "maf",
+    "fitted_states": 50_000,
+    "held_out_log_likelihood": 3.26770,
+    "epoch": 10,
+    "effective_sample_fraction": 0.92106,
+    "invalid_densities": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "density: maf of epoch 10, fitted to 50,000 states; held-out log likelihood 3.268, "
+            "outliers included; effective sample size 92.1% of the states",
+        ),
+        ({"epoch": 0}, "density: maf, untrained, fitted to 50,000 states;"),
+        (
+            {"estimator": "kde", "epoch": None, "invalid_densities": 2},
+            "density: kde, fitted to 50,000 states; held-out log likelihood 3.268, outliers "
+            "included; effective sample size 92.1% of the states; states without a density, which "
+            "weigh 0: 2",
+        ),
+    ],
+)
+def test_the_density_is_described_in_a_line(changes, said):
+    card = {name: value for name, value in (CARD | changes).items() if value is not None}
+    line = described(card)
+    assert line.startswith(said)
+    assert "{" not in line
+
+
 def test_a_density_is_fitted_once_for_all_temperatures(prepared, monkeypatch):
     fitted = []
     fit = density.fit
@@ -84,6 +123,23 @@ def test_a_density_is_fitted_once_for_all_temperatures(prepared, monkeypatch):
     log_densities(DISTILLATION, other, SILENT, cache)
     log_densities(with_options(DISTILLATION, density_states=300), prepared, SILENT, cache)
     assert len(fitted) == 3
+
+
+def test_a_second_run_has_the_same_weights_without_a_fit(prepared, monkeypatch):
+    settings, notes = with_options(DISTILLATION, temperature=0.3), []
+    objective = make_objective(DISTILLATION, prepared, Clock())
+
+    def weighted():
+        reporter = SILENT._replace(note=notes.append)
+        return reweight(settings, prepared, objective, Clock(), reporter)
+
+    first = weighted()
+    assert not any("read from" in note for note in notes)
+    monkeypatch.setattr(density, "fit", None)
+    second = weighted()
+    assert any(note.startswith("density: log densities read from ") for note in notes)
+    np.testing.assert_array_equal(first.targets.weights, second.targets.weights)
+    assert first.density_card == second.density_card
 
 
 def test_targets_are_made_once_for_all_callers(prepared, monkeypatch):

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,6 +13,7 @@ from obd_jax.data.flatten import flatten
 from obd_jax.data.hdf5 import array_of, numbered
 from obd_jax.data.names import listed
 from obd_jax.data.recording import Recording, joined
+from obd_jax.data.references import reference_returns
 from obd_jax.types import InvalidInputError
 
 
@@ -28,6 +29,7 @@ class Grouped(NamedTuple):
     vectors:      rewards and flags, [T] each, as fields are called.
     advice:       how an episode gets what it lacks.
     environment:  path -> Gymnasium's id of the task, where a file beside it names one.
+    metadata:     path -> what a file beside it says of the data set, in Minari's words.
     """
 
     name: str
@@ -39,13 +41,20 @@ class Grouped(NamedTuple):
     vectors: tuple[str, ...]
     advice: str = ""
     environment: Callable[[pathlib.Path], str | None] = lambda path: None
+    metadata: Callable[[pathlib.Path], dict[str, Any]] = lambda path: {}
+
+
+def _minari_metadata(path: pathlib.Path) -> dict[str, Any]:
+    """Of `metadata.json`; empty where it is not."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((path.parent / "metadata.json").read_text()))
+    return {}
 
 
 def _minari_environment(path: pathlib.Path) -> str | None:
     """Of `metadata.json`, where it is."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        metadata = json.loads((path.parent / "metadata.json").read_text())
-        return json.loads(metadata["env_spec"])["id"]
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return json.loads(_minari_metadata(path)["env_spec"])["id"]
     return None
 
 
@@ -72,6 +81,7 @@ GROUPED = (
         "Minari hdf5",
         *("", "episode_", "observations", True, "", ("rewards", "terminations", "truncations")),
         environment=_minari_environment,
+        metadata=_minari_metadata,
     ),
 )
 
@@ -133,12 +143,15 @@ def read_grouped(path: pathlib.Path, file: h5py.File, layout: Grouped) -> Record
         "next_observations": layout.following or f"{layout.observations}, one row on",
         "timeouts": f"last rows of {layout.prefix}N that no flag calls an end of the environment",
     }
+    remarks = [f"skipped, as they are not vectors: {listed(skipped)}"] if skipped else []
+    references = reference_returns(layout.metadata(path), "metadata.json", remarks.append)
     return Recording(
         layout.name,
         fields,
         {field: sources.get(field, field) for field in fields},
         [path],
-        remarks=[f"skipped, as they are not vectors: {listed(skipped)}"] if skipped else [],
+        remarks=remarks,
         by_episode=True,
         environment=layout.environment(path),
+        reference_returns=references,
     )
