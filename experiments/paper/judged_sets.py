@@ -49,6 +49,12 @@ class JudgedSet(NamedTuple):
         return f"{self.label.replace('/', '-')}-{self.sha256[:8]}"
 
     @property
+    def data(self) -> str | None:
+        """Name or file of its data, if the card says it."""
+        config = entry(self.distilled.card, "config")
+        return config.get("dataset") or config.get("dataset_path")
+
+    @property
     def precision(self) -> str | None:
         """Of matrix products, as the set was made."""
         return precision_of(self.distilled.card)

@@ -66,13 +66,13 @@ def records_of(
         if record is not None:
             found[each.label] = record
             continue
-        alike = (
+        group = (
             each.environment.name,
             each.precision,
             each.distilled.synthetic.observations.shape,
             json.dumps(configs[each.label]["learner"]),
         )
-        groups.setdefault(alike, []).append(each)
+        groups.setdefault(group, []).append(each)
     make = _own_scores if learner in OWN else _foreign_scores
     for alike in groups.values():
         clock = Clock()

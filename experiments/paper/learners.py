@@ -11,7 +11,7 @@ import pathlib
 
 from judged_sets import Problems, read_sets, references
 from judging import Json, LearnersSettings, library_versions, records_of, teacher_record
-from learners_table import summary_of, table_of
+from learners_table import shares_of, summary_of, table_of
 
 from obd_jax import artefacts, runs
 from obd_jax.cli import define_flags, run_main, settings_from_flags
@@ -45,6 +45,8 @@ def run(settings: LearnersSettings, reporter: Reporter = CONSOLE) -> Json:
             "sha256": each.sha256,
             "pairs": len(each.distilled.synthetic.actions),
             "environment": each.environment.name,
+            "data": each.data,
+            "card": {name: each.distilled.card.get(name) for name in ("config", "provenance")},
         }
         for each in sets
     }
@@ -56,6 +58,10 @@ def run(settings: LearnersSettings, reporter: Reporter = CONSOLE) -> Json:
     out.mkdir(parents=True, exist_ok=True)
     runs.write_json(out / "summary.json", summary)
     table = table_of(summary)
+    if len({each.data for each in sets}) > 1 and all(
+        "mean" in t for t in summary["teacher"].values()
+    ):
+        table += f"\n\n{shares_of(summary)}"
     (out / "table.md").write_text(f"{table}\n")
     print(f"{table}\n\nwritten to {out}")
     return summary

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from obd_jax.evaluation import seeds_interval
+
 Json = dict[str, Any]
 # Of each learner, on each set: its record, as of `judging.records_of`.
 Results = Mapping[str, Mapping[str, Json]]
@@ -89,6 +91,36 @@ def table_of(summary: Json) -> str:
         if what in row
     ]
     return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def shares_of(summary: Json) -> str:
+    """Each learner's share of the teacher over several data sets, as a Markdown table in percent.
+
+    Columns: mean over data sets with the interval over seeds of sets (`seeds_interval`), each data
+    set, and the worst of all sets. A learner whose training fails on a set has 0 there. Rows fall
+    by the mean.
+    """
+    by_data: dict[str, list[str]] = {}
+    for label, about in summary["sets"].items():
+        by_data.setdefault(about["data"], []).append(label)
+    rows = []
+    for name, own in summary["learners"].items():
+        if any("skipped" in own[label] for label in summary["sets"]):
+            continue
+        best = summary["teacher"]
+        shares = [
+            np.array([100 * own[label].get("mean", 0.0) / best[label]["mean"] for label in labels])
+            for labels in by_data.values()
+        ]
+        means = [float(one.mean()) for one in shares]
+        interval = seeds_interval(shares)
+        ends = f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else ""
+        cells = [f"{np.mean(means):.0f}{ends}", *(f"{mean:.0f}" for mean in means)]
+        worst = min(float(one.min()) for one in shares)
+        rows.append((np.mean(means), f"| {name} | {' | '.join(cells)} | {round(worst)} |"))
+    head = f"| learner, % of the teacher | mean | {' | '.join(by_data)} | worst set |"
+    rows.sort(key=lambda row: -row[0])
+    return "\n".join([head, "|---" * (len(by_data) + 3) + "|", *(line for _, line in rows)])
 
 
 def _cell(row: Json) -> str:

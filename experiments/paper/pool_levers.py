@@ -165,9 +165,10 @@ class Settings:
 @functools.cache
 def _sizes(dataset: str) -> tuple[int, int]:
     """Sizes of observations and actions."""
-    with environments.make(environments.parse_dataset(dataset)[0]) as task:
-        spaces = task.observation_space, task.action_space
-        return spaces[0].shape[0], spaces[1].shape[0]  # type: ignore[index]
+    task = environments.make(environments.parse_dataset(dataset)[0])
+    shapes = task.observation_space.shape, task.action_space.shape
+    task.close()
+    return shapes[0][0], shapes[1][0]  # type: ignore[index]
 
 
 @dataclasses.dataclass(frozen=True)
