@@ -63,6 +63,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
         "pillow>=10",
+        "rich>=13",
         "scipy>=1.13",
         "threadpoolctl>=3.5",
     ],

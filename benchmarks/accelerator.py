@@ -82,7 +82,12 @@ def distiller_of(name: str, config: Config) -> Distiller:
         return distill.pool_distiller(
             members, optimizer, students=[(1.0, kernel)], aggregate=jnp.sum, constraint=constraint
         )
-    sgd: Json = {"steps": config.inner_steps, "learning_rate": 0.1, "momentum": 0.0, "cloning": "action"}
+    sgd: Json = {
+        "steps": config.inner_steps,
+        "learning_rate": 0.1,
+        "momentum": 0.0,
+        "cloning": "action",
+    }
     made = {
         "kernel": lambda: kernel,
         "mlp": lambda: students.MLPRecipe(

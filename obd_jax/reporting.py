@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from obd_jax.progress_bars import Bar, clock
+
 
 class ProgressCallback(Protocol):
     """Reports that `done` of `total` are done; `eta` is in seconds."""
@@ -40,39 +42,45 @@ def warn(message: str) -> None:
 
 
 class Progress:
-    """Progress lines on stderr, at most one every few seconds, with the remaining time."""
+    """Progress lines on stderr, at most one every few seconds, with the remaining time.
 
-    def __init__(self, label: str, interval: float = 5.0):
+    The first comes with a report after two seconds. The end is reported too, except of what has
+    taken less.
+    """
+
+    def __init__(self, label: str, interval: float = 5.0, first: float = 2.0):
         self._label, self._interval = label, interval
-        self._start = self._last = time.monotonic()
+        self._start, self._first = time.monotonic(), first
+        self._last = self._start - interval + first
 
     def __call__(self, done: int, total: int, eta: float | None = None, note: str = "") -> None:
         """Report `done` of `total`; the time to go is extrapolated unless given in seconds."""
         now = time.monotonic()
-        if done < total and now - self._last < self._interval:
+        elapsed = now - self._start
+        due = now - self._last >= self._interval or done >= total
+        if not due or elapsed < self._first:
             return
         self._last = now
-        elapsed = now - self._start
         if eta is None:
             eta = elapsed * (total - done) / max(done, 1)
         print(
-            f"{self._label} {done}/{total} | {_clock(elapsed)} elapsed, {_clock(eta)} to go"
+            f"{self._label} {done}/{total} | {clock(elapsed)} elapsed, {clock(eta)} to go"
             + (f" | {note}" if note else ""),
             file=sys.stderr,
             flush=True,
         )
 
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+def progress(label: str) -> ProgressCallback:
+    """A bar where stderr is a terminal, else lines."""
+    return Bar(label) if sys.stderr.isatty() else Progress(label)
 
 
 def _ignore(*_: object, **__: object) -> None:
     pass
 
 
-CONSOLE = Reporter(note, Progress)
+CONSOLE = Reporter(note, progress)
 SILENT = Reporter(_ignore, lambda label: _ignore)
 
 

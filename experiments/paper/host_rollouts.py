@@ -102,4 +102,6 @@ def host_scores(
         if progress is not None and steps % 100 == 0:
             progress(done, done + len(rows) * (batch.horizon - steps))
     batch.close()
+    if progress is not None:
+        progress(done, done)
     return environments.normalized_score(environment, returns.reshape(len(policies), episodes))

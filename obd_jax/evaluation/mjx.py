@@ -57,7 +57,7 @@ def mjx_returns(
         students: K.
         episodes: E.
         seed: of the first states.
-        progress: called after every block.
+        progress: called after every block, and at the end.
         lengths: called with the steps of every episode, [K, E].
         at_once: environments that advance together at most, which bounds the memory; None: 16 on a
             CPU, 4096 elsewhere.
@@ -100,6 +100,8 @@ def mjx_returns(
                     progress(done, done + here + left - found.size * MAX_EPISODE_STEPS)
             left -= found.size * MAX_EPISODE_STEPS
             returns[cells], taken[cells] = found, own
+    if progress is not None:
+        progress(done, done)
     if lengths is not None:
         lengths(taken)
     return returns

@@ -46,7 +46,7 @@ def gymnasium_returns(
         students: K.
         episodes: E.
         seed: environment i is reset with seed + i; or [K, E], the seed of each.
-        progress: called every 100 steps.
+        progress: called every 100 steps, and at the end.
         lengths: called with the steps of every episode, [K, E].
 
     Returns:
@@ -86,7 +86,7 @@ def host_returns(
         environment: what to make.
         episodes: E.
         seed: environment i is reset with seed + i; or as many as there are episodes, one for each.
-        progress: called every 100 steps.
+        progress: called every 100 steps, and at the end.
         lengths: called with the steps of every episode, [E].
     """
     copies = make_copies(environment, episodes, threads=cores())
@@ -106,6 +106,8 @@ def host_returns(
         if progress is not None and step % 100 == 0:
             progress(done, done + len(running) * (copies.horizon - step))
     copies.close()
+    if progress is not None:
+        progress(done, done)
     if lengths is not None:
         lengths(steps)
     return returns

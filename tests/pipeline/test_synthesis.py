@@ -1,5 +1,6 @@
 """One call: arrays and a teacher become a set, a policy, a score and the files of a run."""
 
+import functools
 import json
 
 import jax
@@ -21,7 +22,7 @@ from obd_jax.pipeline import (
     synthesis,
 )
 from obd_jax.pipeline.preparation import split_key
-from obd_jax.reporting import CONSOLE, SILENT
+from obd_jax.reporting import CONSOLE, SILENT, Progress
 from obd_jax.settings import from_options, to_options, with_options
 from obd_jax.teachers import ALGORITHMS
 from obd_jax.types import InvalidInputError
@@ -369,7 +370,8 @@ def test_divergence_carries_the_last_good_set(given):
 
 
 def test_it_says_how_far_it_is_on_stderr(given, capsys):
-    obd_jax.synthesize(jax.random.key(0), given, reporter=CONSOLE, **SHORT)
+    at_once = CONSOLE._replace(progress=functools.partial(Progress, first=0.0))
+    obd_jax.synthesize(jax.random.key(0), given, reporter=at_once, **SHORT)
     said = capsys.readouterr()
     assert said.out == ""
     assert "distil, step 2/2 | " in said.err
