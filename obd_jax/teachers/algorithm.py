@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from obd_jax.networks import MLP
@@ -40,6 +41,7 @@ class TrainState(NamedTuple):
     optimizer: states of the optimisers.
     key:       for noise and sampled actions.
     step:      [] int32, updates so far.
+    average:   of the actor's parameters over the last updates; None: it is not kept.
     """
 
     actor: Params
@@ -49,13 +51,20 @@ class TrainState(NamedTuple):
     optimizer: Any
     key: Key
     step: Array
+    average: Params | None = None
+
+    @property
+    def policy(self) -> Params:
+        """Parameters of pi* to act with: the average where it is kept."""
+        return self.actor if self.average is None else self.average
 
 
 class Algorithm(NamedTuple):
     """An offline RL algorithm as pure functions.
 
     init:              key -> state.
-    update:            (state, batch) -> (state, metrics), among them "value", the critics' mean.
+    update:            (state, batch, step_scale=1.0) -> (state, metrics), among them "value", the
+                       critics' mean; step_scale multiplies all learning rates.
     actor:             network of pi*: tanh of its first A outputs is the action.
     critic:            network of q* on observations and actions side by side.
     discount:          of rewards.
@@ -65,13 +74,18 @@ class Algorithm(NamedTuple):
     """
 
     init: Callable[[Key], TrainState]
-    update: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    update: Callable[..., tuple[TrainState, dict[str, Array]]]
     actor: MLP
     critic: MLP
     discount: float
     batch_size: int
     normalize_rewards: bool = False
     largest_penalty: float = 0.0
+
+
+def scaled(updates: Any, step_scale: Array | float) -> Any:
+    """Updates of an optimiser with its learning rate multiplied."""
+    return jax.tree.map(lambda leaf: step_scale * leaf, updates)
 
 
 def act(actor: MLP, params: Params, observations: Array, action_size: int) -> Array:
