@@ -31,17 +31,29 @@ class Batch(NamedTuple):
     returns: Any
 
 
+class Averaged(NamedTuple):
+    """Further state of a training that averages its actor.
+
+    A part of `others`, so that checkpoints of trainings that do not are what they were.
+
+    own:     the algorithm's own further state.
+    average: of the actor's parameters over the last updates.
+    """
+
+    own: Any
+    average: Params
+
+
 class TrainState(NamedTuple):
     """State of a training.
 
     actor:     parameters of pi*.
     critics:   of two critics; q* is the first one, or their minimum where so stated.
     targets:   moving averages that targets are computed with.
-    others:    further state of an algorithm.
+    others:    further state of an algorithm, in an `Averaged` where its actor is averaged.
     optimizer: states of the optimisers.
     key:       for noise and sampled actions.
     step:      [] int32, updates so far.
-    average:   of the actor's parameters over the last updates; None: it is not kept.
     """
 
     actor: Params
@@ -51,12 +63,11 @@ class TrainState(NamedTuple):
     optimizer: Any
     key: Key
     step: Array
-    average: Params | None = None
 
     @property
     def policy(self) -> Params:
         """Parameters of pi* to act with: the average where it is kept."""
-        return self.actor if self.average is None else self.average
+        return self.others.average if isinstance(self.others, Averaged) else self.actor
 
 
 class Algorithm(NamedTuple):

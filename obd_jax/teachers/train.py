@@ -11,7 +11,7 @@ import numpy as np
 
 from obd_jax import types
 from obd_jax.data import normalizer as make_normalizer
-from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
+from obd_jax.teachers.algorithm import Algorithm, Averaged, Batch, TrainState
 from obd_jax.types import InvalidInputError, Key, Normalizer, OfflineData, Params
 
 # One record per block of updates: "step", "progress", "seconds", "eta_seconds" and mean metrics.
@@ -100,7 +100,7 @@ def discounted_returns(rewards: np.ndarray, starts: np.ndarray, discount: float)
 def initial_state(key: Key, algorithm: Algorithm, *, average: bool = False) -> TrainState:
     """The state that a training starts from, with an average of the actor if it is to be kept."""
     state = algorithm.init(key)
-    return state._replace(average=state.actor) if average else state
+    return state._replace(others=Averaged(state.others, state.actor)) if average else state
 
 
 def late_anneal(progress: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def train(
         budget_seconds: wall-clock to train, compilation included and the callback's own time
             excluded; the block that passes it is the last. With it learning rates fall over the
             second half, which follows whichever of steps and budget is nearer its end, and
-            `average` of the state holds the actor's mean. None: all steps at full learning rates.
+            the state's `policy` is an average. None: all steps at full learning rates.
         state: where to resume, as the callback was given it; None: from initialisation.
         seconds: time that `state` has taken, from the record that came with it.
         block: updates between two calls of `callback`.
@@ -214,17 +214,19 @@ def _updates(algorithm, block, key, state, transitions, scales):
             len(transitions.rewards),
         )
         batch = jax.tree.map(lambda column: column[rows], transitions)
-        following, metrics = algorithm.update(state, batch, 1.0 if scale is None else scale)
-        return following._replace(average=_averaged(state.average, following)), metrics
+        others, step_scale = state.others, 1.0 if scale is None else scale
+        if not isinstance(others, Averaged):
+            return algorithm.update(state, batch, step_scale)
+        following, metrics = algorithm.update(state._replace(others=others.own), batch, step_scale)
+        kept = Averaged(following.others, _averaged(others.average, following))
+        return following._replace(others=kept), metrics
 
     state, metrics = jax.lax.scan(update, state, scales, length=block)
     return state, jax.tree.map(jnp.mean, metrics)
 
 
-def _averaged(average: Params | None, state: TrainState) -> Params | None:
+def _averaged(average: Params, state: TrainState) -> Params:
     """An average of the actor with its latest parameters in it, the first of which count fully."""
-    if average is None:
-        return None
     others = 1 / _AVERAGED - 1
     weight = (1 + others) / (state.step + others)
     return jax.tree.map(lambda mean, new: mean + weight * (new - mean), average, state.actor)
