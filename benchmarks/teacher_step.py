@@ -28,6 +28,7 @@ class Config:
     """What is timed; each field is a flag of the same name."""
 
     algorithm: str = option("td3_bc", f"One of {', '.join(teachers.ALGORITHMS)}.")
+    batch_size: int = option(256, "Transitions in a batch of ours.")
     updates: int = option(5000, "Updates of a round; the first fifth is not counted.")
     rounds: int = option(5, "Rounds beside CORL.")
     corl: str | None = option(None, "CORL's td3_bc.py; absent: ours alone, one round.")
@@ -41,11 +42,10 @@ def measure(config: Config) -> float:
         rng.normal(size=(ROWS, 17)),
         rng.uniform(-1, 1, (ROWS, 6)),
         rng.normal(size=ROWS),
-        next_observations=rng.normal(size=(ROWS, 17)),
         terminals=np.zeros(ROWS),
         timeouts=np.arange(ROWS) % 1000 == 999,
     )
-    options = {} if config.algorithm == "iql" else {"batch_size": "256"}
+    options = {"batch_size": str(config.batch_size)}
     algorithm = teachers.make_algorithm(config.algorithm, 17, 6, options)
     seconds: list[float] = []
     teachers.train(
@@ -68,8 +68,8 @@ def run(config: Config) -> None:
         return
     if config.torch_python is None:
         raise InvalidInputError("--corl needs --torch_python")
-    if config.algorithm != "td3_bc":
-        raise InvalidInputError(f"--corl is compared with td3_bc, not {config.algorithm}")
+    if (config.algorithm, config.batch_size) != ("td3_bc", 256):
+        raise InvalidInputError("--corl is compared with td3_bc and batches of 256")
     here = pathlib.Path(__file__).parent
     updates = f"--updates={config.updates}"
     found = run_in_turn(

@@ -35,6 +35,7 @@ class Problem:
                  reference returns are known of it, it is scored by those of the data.
     held_out:    episodes that are not in the data, to judge policies by without an environment
                  (`data.hold_out`); None: there are none.
+    teacher_minutes: wall-clock at most to train the teacher on the data; None: all updates.
 
     Raises:
         InvalidInputError: data, teacher and environment do not fit each other: their sizes, the
@@ -45,6 +46,7 @@ class Problem:
     teacher: Any = None
     environment: Any = None
     held_out: OfflineData | None = None
+    teacher_minutes: float | None = None
 
     def __post_init__(self) -> None:
         environment, teacher = self.environment, self.teacher
@@ -79,7 +81,8 @@ class Problem:
         """The problem with its teacher, trained now unless the cache has it."""
         if not self.trains_teacher:
             return self
-        trained = _trained(self.teacher, self.data, self.environment, reporter)
+        settings = TrainingSettings(algorithm=self.teacher, minutes=self.teacher_minutes)
+        trained = _trained(settings, self.data, self.environment, reporter)
         return dataclasses.replace(self, teacher=trained)
 
 
@@ -124,16 +127,17 @@ def _report_unknown_task(problem: Problem, reporter: Reporter) -> None:
         reporter.note(f"teacher {problem.teacher.provenance.name} does not name its task")
 
 
-def _trained(algorithm: str, offline: OfflineData, environment: Any, reporter: Reporter) -> Teacher:
+def _trained(
+    settings: TrainingSettings, offline: OfflineData, environment: Any, reporter: Reporter
+) -> Teacher:
     """A teacher trained on these very data, kept in the cache."""
     if environment is not None and environment.functional is None:
         environment = environment._replace(simulator="gymnasium")
-    settings = TrainingSettings(algorithm=algorithm)
-    lasting = {k: v for k, v in dataclasses.asdict(settings).items() if k != "checkpoint_minutes"}
+    algorithm = settings.algorithm
     identity = json.dumps(
         [
             obd_jax.__version__,
-            lasting,
+            settings.identity,
             offline.provenance.sha256,
             # Rescaled from other bounds, the same file is other data.
             *([] if offline.action_bounds is None else [str(offline.action_bounds)]),
@@ -255,7 +259,7 @@ def load_problem(settings: RunSettings, reporter: Reporter) -> Problem:
         reporter.note(f"{len(held_out):,} states are held out; {len(offline):,} remain")
     if environment is not None:
         environment = environments.simulated_by(environment, settings.scores.backend)
-    problem = Problem(offline, teacher, environment, held_out)
+    problem = Problem(offline, teacher, environment, held_out, chosen.minutes)
     _report_unknown_task(problem, reporter)
     given = problem.teacher if isinstance(problem.teacher, Teacher) else None
     if held_out is not None and given is not None and given.provenance.source != "closed form":

@@ -1,8 +1,8 @@
 """Training of a teacher, pi* and q*, in a folder where it can be resumed."""
 
 import dataclasses
+import functools
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -13,11 +13,31 @@ from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation.protocol import CURVE_SEED, FINAL_SEED
 from obd_jax.numerics import PRECISIONS
 from obd_jax.reporting import Reporter
-from obd_jax.settings import OptionError, at_least, not_negative, one_of, option
+from obd_jax.settings import (
+    OptionError,
+    at_least,
+    not_negative,
+    one_of,
+    option,
+    positive,
+    to_options,
+)
 from obd_jax.types import OfflineData, Teacher
 
 BLOCK = 1000
 _CURVE_EPISODES = 5
+
+# With a budget, a block ends every second or two, and a teacher is saved every minute at least.
+_BUDGET_BLOCK = 250
+# ReBRAC's own batches have 1,024 transitions, and TD3+BC's own learning rate is 3e-4.
+_BUDGET_OPTIONS = {
+    "rebrac": {"batch_size": "256"},
+    "td3_bc": {"learning_rate": "1e-3"},
+}
+_SAVE_SECONDS = 60.0
+
+# What a record says beside its metrics.
+_PLACE = ("step", "progress", "seconds", "eta_seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +47,7 @@ class TrainingSettings:
     algorithm:          one of `teachers.ALGORITHMS`.
     options:            of the algorithm, as name=value,name=value.
     steps:              updates.
+    minutes:            wall-clock at most; None: all updates.
     precision:          of matrix products.
     seed:               of everything random.
     episodes:           of the final score.
@@ -37,6 +58,13 @@ class TrainingSettings:
     algorithm: str = option("rebrac", f"Algorithm: one of {', '.join(teachers.ALGORITHMS)}.")
     options: str = option("", "Options of the algorithm: name=value,name=value.")
     steps: int = option(100_000, f"Updates, a multiple of {BLOCK}.")
+    minutes: float | None = option(
+        None,
+        "Wall-clock minutes of training at most. Learning rates fall to 0 over the second half, "
+        "the policy is an average over the last updates, and unless options say otherwise rebrac's "
+        "batches have 256 transitions and td3_bc's learning rate is 0.001. Absent: all updates.",
+        "teacher_minutes",
+    )
     precision: str = option(
         "highest", f"Precision of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
     )
@@ -48,6 +76,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         at_least(1, episodes=self.episodes, curve_points=self.curve_points)
         not_negative(checkpoint_minutes=self.checkpoint_minutes)
+        positive(teacher_minutes=self.minutes)
         if self.steps < 1 or self.steps % BLOCK:
             raise OptionError(f"{{steps}} must be a multiple of {BLOCK}, got {self.steps}")
         one_of("precision", self.precision, PRECISIONS)
@@ -56,9 +85,21 @@ class TrainingSettings:
     def make(self, observation_size: int, action_size: int) -> teachers.Algorithm:
         """The algorithm for data of these sizes."""
         options = parse_options(self.options)
-        if self.algorithm == "iql":  # Its learning rate falls over the whole training.
+        if self.minutes is not None:
+            options = {**_BUDGET_OPTIONS.get(self.algorithm, {}), **options}
+        elif self.algorithm == "iql":  # Its learning rate falls over the whole training.
             options = {"steps": str(self.steps), **options}
         return teachers.make_algorithm(self.algorithm, observation_size, action_size, options)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a training is recognised by: all options that it depends on."""
+        return {
+            name: value
+            for name, value in to_options(self).items()
+            # Trainings from before there were budgets do not mention them.
+            if name not in runs.MAY_DIFFER and (name, value) != ("teacher_minutes", None)
+        }
 
 
 def parse_options(text: str) -> dict[str, str]:
@@ -124,22 +165,20 @@ def _train(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Train in a folder that is locked."""
-    plain = {
-        name: value
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in runs.MAY_DIFFER
-    }
-    # More steps resume a training, but not IQL's, whose learning rate falls until the last.
-    fixed = {k: v for k, v in plain.items() if k != "steps" or settings.algorithm == "iql"}
+    plain, budget = settings.identity, settings.minutes and 60 * settings.minutes
+    # More steps resume a training, but not one whose learning rates fall until the last.
+    falling = settings.algorithm == "iql" or budget is not None
+    fixed = {k: v for k, v in plain.items() if k != "steps" or falling}
     identity = {**fixed, "data_sha256": offline.provenance.sha256}
     if offline.action_bounds is not None:
         identity["action_bounds"] = str(offline.action_bounds)
     runs.check_same(folder, "config.json", identity)
     runs.write_json(folder / "config.json", identity)
     key = jax.random.key(settings.seed)
-    form = jax.eval_shape(algorithm.init, key)
+    start = functools.partial(
+        teachers.initial_state, algorithm=algorithm, average=budget is not None
+    )
     rows: list[dict[str, Any]] = []
-    before = 0.0  # Seconds of training.
     card = {
         "algorithm": settings.algorithm,
         "config": {**origin, **plain},
@@ -151,7 +190,7 @@ def _train(
     def teacher_of(state: teachers.TrainState) -> Teacher:
         teachers.save_teacher(
             folder / "teacher.npz",
-            state.actor,
+            state.policy,
             state.critics[0],
             trainable.normalizer,
             offline.action_size,
@@ -172,16 +211,21 @@ def _train(
 
     progress = reporter.progress(f"train {settings.algorithm}, updates")
     every = max(BLOCK, settings.steps // settings.curve_points // BLOCK * BLOCK)
-    scoring = 0.0
+    saved = 0.0  # Seconds of training when the teacher was last written.
+
+    def is_due(record: dict[str, Any]) -> bool:
+        if budget is None:
+            return record["step"] % every == 0
+        points = int(settings.curve_points * record["progress"])
+        return points > len(rows) or record["seconds"] - saved >= _SAVE_SECONDS
 
     def report(state: teachers.TrainState, record: dict[str, Any]) -> None:
-        nonlocal scoring
-        progress(record["step"], settings.steps, note=f"value {record['value']:.1f}")
-        last = record["step"] == settings.steps
-        seconds = before + record["seconds"] - scoring
-        if record["step"] % every == 0 or last:
-            start = time.monotonic()
-            teacher, scores = teacher_of(state), {}
+        nonlocal saved
+        seconds, last = record["seconds"], record["progress"] == 1
+        note = f"value {record['value']:.1f}"
+        progress(record["step"], settings.steps, record["eta_seconds"], note)
+        if is_due(record) or last:
+            teacher, scores, saved = teacher_of(state), {}, seconds
             if environment is not None:
                 returns = score(teacher, _CURVE_EPISODES, CURVE_SEED)
                 name = "normalized_return" if environment.normalized else "return"
@@ -189,19 +233,20 @@ def _train(
                     name: round(float(returns.mean()), 2),
                     "lowest": round(float(returns.min()), 2),
                 }
-            scoring += time.monotonic() - start
-            metrics = {k: round(v, 4) for k, v in record.items() if k not in ("step", "seconds")}
+            metrics = {k: round(v, 4) for k, v in record.items() if k not in _PLACE}
             rows.append({"step": record["step"], "seconds": round(seconds, 1), **scores, **metrics})
             runs.write_csv(folder / "curve.csv", rows)
         saver(record["step"], state, {"rows": rows, "seconds": seconds}, now=last)
 
     minutes = settings.checkpoint_minutes
+    form = jax.eval_shape(start, key)
     with runs.checkpointing(folder, "train", form, minutes, reporter) as saver:
-        state = None
+        state, before = None, 0.0
         if saver.found is not None:
             state, rows = saver.found.state, saver.found.notes["rows"]
-            before = saver.found.notes["seconds"]
-            if saver.found.step < settings.steps:
+            before = saved = saver.found.notes["seconds"]
+            over = budget is not None and before >= budget
+            if saver.found.step < settings.steps and not over:
                 # What it says will not be true of the teacher any more.
                 (folder / "results.json").unlink(missing_ok=True)
         state = teachers.train(
@@ -209,8 +254,10 @@ def _train(
             algorithm,
             trainable,
             steps=settings.steps,
+            budget_seconds=budget,
             state=state,
-            block=BLOCK,
+            seconds=before,
+            block=BLOCK if budget is None else _BUDGET_BLOCK,
             callback=report,
         )
     teacher = teacher_of(state)
@@ -231,7 +278,8 @@ def _train(
         "returns": returns,
         "unit": None if environment is None else environment.unit,
         "q_calibration": calibration,
-        "steps_per_second": settings.steps / seconds,
+        "steps": int(state.step),
+        "steps_per_second": int(state.step) / seconds,
         "seconds": seconds,
         **card,
     }

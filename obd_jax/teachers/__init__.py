@@ -12,7 +12,7 @@ from obd_jax.teachers.iql import iql
 from obd_jax.teachers.registry import ALGORITHMS, make_algorithm
 from obd_jax.teachers.released import load_calql
 from obd_jax.teachers.td3 import rebrac, td3_bc
-from obd_jax.teachers.train import DivergedError, Trainable, prepare, train
+from obd_jax.teachers.train import DivergedError, Trainable, initial_state, prepare, train
 from obd_jax.teachers.validate import check_teacher
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "cal_ql",
     "check_teacher",
     "from_function",
+    "initial_state",
     "iql",
     "load_calql",
     "load_file",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from obd_jax.networks import MLP
@@ -30,13 +31,26 @@ class Batch(NamedTuple):
     returns: Any
 
 
+class Averaged(NamedTuple):
+    """Further state of a training that averages its actor.
+
+    A part of `others`, so that checkpoints of trainings that do not are what they were.
+
+    own:     the algorithm's own further state.
+    average: of the actor's parameters over the last updates.
+    """
+
+    own: Any
+    average: Params
+
+
 class TrainState(NamedTuple):
     """State of a training.
 
     actor:     parameters of pi*.
     critics:   of two critics; q* is the first one, or their minimum where so stated.
     targets:   moving averages that targets are computed with.
-    others:    further state of an algorithm.
+    others:    further state of an algorithm, in an `Averaged` where its actor is averaged.
     optimizer: states of the optimisers.
     key:       for noise and sampled actions.
     step:      [] int32, updates so far.
@@ -50,12 +64,18 @@ class TrainState(NamedTuple):
     key: Key
     step: Array
 
+    @property
+    def policy(self) -> Params:
+        """Parameters of pi* to act with: the average where it is kept."""
+        return self.others.average if isinstance(self.others, Averaged) else self.actor
+
 
 class Algorithm(NamedTuple):
     """An offline RL algorithm as pure functions.
 
     init:              key -> state.
-    update:            (state, batch) -> (state, metrics), among them "value", the critics' mean.
+    update:            (state, batch, step_scale=1.0) -> (state, metrics), among them "value", the
+                       critics' mean; step_scale multiplies all learning rates.
     actor:             network of pi*: tanh of its first A outputs is the action.
     critic:            network of q* on observations and actions side by side.
     discount:          of rewards.
@@ -65,13 +85,18 @@ class Algorithm(NamedTuple):
     """
 
     init: Callable[[Key], TrainState]
-    update: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    update: Callable[..., tuple[TrainState, dict[str, Array]]]
     actor: MLP
     critic: MLP
     discount: float
     batch_size: int
     normalize_rewards: bool = False
     largest_penalty: float = 0.0
+
+
+def scaled(updates: Any, step_scale: Array | float) -> Any:
+    """Updates of an optimiser with its learning rate multiplied."""
+    return jax.tree.map(lambda leaf: step_scale * leaf, updates)
 
 
 def act(actor: MLP, params: Params, observations: Array, action_size: int) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP, sample_squashed
-from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, values
+from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, scaled, values
 from obd_jax.types import Array, Key, Params
 
 
@@ -133,18 +133,20 @@ def cal_ql(
         following = jnp.mean(temperature * log_prob - value)
         return following + scalars.log_temperature * entropy_gap
 
-    def update(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def update(
+        state: TrainState, batch: Batch, step_scale: Array | float = 1.0
+    ) -> tuple[TrainState, dict[str, Array]]:
         key, critic_key, actor_key = jax.random.split(state.key, 3)
         own, shared = state.optimizer
         trained = (state.actor, state.others)
         gradient = jax.grad(actor_loss)(trained, state.critics, actor_key, batch)
         updates, own = actor_optimizer.update(gradient, own)
-        new_actor, scalars = optax.apply_updates(trained, updates)
+        new_actor, scalars = optax.apply_updates(trained, scaled(updates, step_scale))
         (loss, mean_value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(
             state.critics, state, critic_key, batch
         )
         updates, shared = critic_optimizer.update(gradient, shared)
-        critics = optax.apply_updates(state.critics, updates)
+        critics = optax.apply_updates(state.critics, scaled(updates, step_scale))
         targets = optax.incremental_update(critics, state.targets, target_rate)
         new_state = TrainState(
             new_actor, critics, targets, scalars, (own, shared), key, state.step + 1

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from obd_jax.settings import OptionError, option
+from obd_jax.settings import OptionError, option, positive
 from obd_jax.teachers.bundled import bundled_names, bundled_teacher
 from obd_jax.teachers.embedded import behavior_teacher
 from obd_jax.teachers.files import load_teacher
@@ -30,6 +30,7 @@ class TeacherSettings:
     value:     `module:function` of its critic.
     stats:     JSON file with the state mean and std of a released teacher.
     stats_key: its entry.
+    minutes:   wall-clock at most of a training on the data; None: all updates.
     """
 
     teacher: str | None = option(
@@ -51,12 +52,24 @@ class TeacherSettings:
         None, "JSON file with the state mean and std of a released teacher.", "teacher_stats"
     )
     stats_key: str | None = option(None, "Entry of the teacher in that file.", "teacher_stats_key")
+    minutes: float | None = option(
+        None,
+        "Wall-clock minutes at most to train a teacher on the data, with settings for "
+        "short trainings. Absent: 100,000 updates.",
+        "teacher_minutes",
+    )
 
     def __post_init__(self) -> None:
         if self.value is not None and not (self.teacher and is_import(self.teacher)):
             raise OptionError(
                 "{teacher_value} is for a {teacher} that is my_module:function, got "
                 f"{{teacher}}={self.teacher}"
+            )
+        positive(teacher_minutes=self.minutes)
+        if self.minutes is not None and self.teacher not in ALGORITHMS:
+            raise OptionError(
+                f"{{teacher_minutes}} is for a {{teacher}} that is trained on the data, one of "
+                f"{', '.join(ALGORITHMS)}; got {{teacher}}={self.teacher}"
             )
 
     @property

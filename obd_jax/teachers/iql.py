@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax.networks import LOG_STD_MAX, LOG_STD_MIN, MLP
-from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, act, values
+from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, act, scaled, values
 from obd_jax.types import Array, Key, Params
 
 _KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -98,19 +98,25 @@ def iql(
         weight = jnp.minimum(jnp.exp(inverse_temperature * advantage), _LARGEST_WEIGHT)
         return -jnp.mean(weight * log_prob)
 
-    def update(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def update(
+        state: TrainState, batch: Batch, step_scale: Array | float = 1.0
+    ) -> tuple[TrainState, dict[str, Array]]:
         value_params, log_std = state.others
         target_value = values(critic, state.targets, batch.observations, batch.actions).min(0)
         advantage = target_value - v(value_params, batch.observations)
         own, shared = state.optimizer
         gradient = jax.grad(actor_loss)((state.actor, log_std), advantage, batch)
         updates, own = actor_optimizer.update(gradient, own)
-        new_actor, log_std = optax.apply_updates((state.actor, log_std), updates)
+        new_actor, log_std = optax.apply_updates(
+            (state.actor, log_std), scaled(updates, step_scale)
+        )
         (loss, mean_value), gradient = jax.value_and_grad(critic_loss, has_aux=True)(
             (state.critics, value_params), state.targets, batch
         )
         updates, shared = optimizer.update(gradient, shared)
-        critics, value_params = optax.apply_updates((state.critics, value_params), updates)
+        critics, value_params = optax.apply_updates(
+            (state.critics, value_params), scaled(updates, step_scale)
+        )
         targets = optax.incremental_update(critics, state.targets, target_rate)
         new_state = TrainState(
             new_actor,

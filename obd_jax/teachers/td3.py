@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from obd_jax.networks import MLP
-from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, act, value, values
+from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState, act, scaled, value, values
 from obd_jax.types import Array, Key, Params
 
 # As PyTorch initialises linear layers.
@@ -149,7 +149,9 @@ def _td3(
         cloning = jnp.sum(jnp.square(actions - batch.actions), axis=-1)
         return jnp.mean(cloning_weight * cloning - value_weight * predicted / scale)
 
-    def update(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def update(
+        state: TrainState, batch: Batch, step_scale: Array | float = 1.0
+    ) -> tuple[TrainState, dict[str, Array]]:
         key, noise_key = jax.random.split(state.key)
         noise = jax.random.normal(noise_key, batch.actions.shape)
         actor_optimizer, critic_optimizer = state.optimizer
@@ -157,12 +159,12 @@ def _td3(
             state.critics, state.targets, noise, batch
         )
         updates, critic_optimizer = optimizer.update(gradient, critic_optimizer)
-        critics = optax.apply_updates(state.critics, updates)
+        critics = optax.apply_updates(state.critics, scaled(updates, step_scale))
 
         def improve(_):
             gradient = jax.grad(actor_loss)(state.actor, critics, batch)
             updates, new_optimizer = optimizer.update(gradient, actor_optimizer)
-            new_actor = optax.apply_updates(state.actor, updates)
+            new_actor = optax.apply_updates(state.actor, scaled(updates, step_scale))
             targets = optax.incremental_update((new_actor, critics), state.targets, target_rate)
             return new_actor, new_optimizer, targets
 

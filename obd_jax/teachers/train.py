@@ -11,11 +11,14 @@ import numpy as np
 
 from obd_jax import types
 from obd_jax.data import normalizer as make_normalizer
-from obd_jax.teachers.algorithm import Algorithm, Batch, TrainState
-from obd_jax.types import InvalidInputError, Key, Normalizer, OfflineData
+from obd_jax.teachers.algorithm import Algorithm, Averaged, Batch, TrainState
+from obd_jax.types import InvalidInputError, Key, Normalizer, OfflineData, Params
 
-# One record per block of updates: "step", "seconds" since the call, and the block's mean metrics.
+# One record per block of updates: "step", "progress", "seconds", "eta_seconds" and mean metrics.
 TrainRecord = dict[str, Any]
+
+# An average is over about this share of the updates so far, the last ones.
+_AVERAGED = 0.1
 
 
 class DivergedError(types.DivergedError):
@@ -94,13 +97,30 @@ def discounted_returns(rewards: np.ndarray, starts: np.ndarray, discount: float)
     return found
 
 
+def initial_state(key: Key, algorithm: Algorithm, *, average: bool = False) -> TrainState:
+    """The state that a training starts from, with an average of the actor if it is to be kept."""
+    state = algorithm.init(key)
+    return state._replace(others=Averaged(state.others, state.actor)) if average else state
+
+
+def late_anneal(progress: np.ndarray) -> np.ndarray:
+    """Factor of the learning rates at a progress in [0, 1]: 1 for the first half, then down to 0.
+
+    A cosine from the start costs a short training too much of its way: critics learn their values
+    from their own, a step at a time (docs/teachers.md).
+    """
+    return np.clip(2.0 * (1.0 - progress), 0.0, 1.0)
+
+
 def train(
     key: Key,
     algorithm: Algorithm,
     trainable: Trainable,
     *,
     steps: int,
+    budget_seconds: float | None = None,
     state: TrainState | None = None,
+    seconds: float = 0.0,
     block: int = 1000,
     callback: Callable[[TrainState, TrainRecord], None] | None = None,
 ) -> TrainState:
@@ -111,30 +131,49 @@ def train(
         algorithm: what to train.
         trainable: what to train on.
         steps: total number of updates, a multiple of `block`.
-        state: where to resume; None: from initialisation.
+        budget_seconds: wall-clock to train, compilation included and the callback's own time
+            excluded; the block that passes it is the last. With it learning rates fall over the
+            second half, which follows whichever of steps and budget is nearer its end, and
+            the state's `policy` is an average. None: all steps at full learning rates.
+        state: where to resume, as the callback was given it; None: from initialisation.
+        seconds: time that `state` has taken, from the record that came with it.
         block: updates between two calls of `callback`.
-        callback: called with the state and a record after each block.
+        callback: called with the state and a record after each block. Its progress is 1 after the
+            last.
 
     Returns:
         The state after the last update.
 
     Raises:
         InvalidInputError: steps are not a positive multiple of `block`, or fewer than `state` has
-            done.
+            done; a budget that is not positive.
         DivergedError: the critics' mean is not finite, or beyond what rewards allow.
     """
     if steps <= 0 or steps % block:
         raise InvalidInputError(f"steps must be a positive multiple of {block}, got {steps}")
+    if budget_seconds is not None and not budget_seconds > 0:
+        raise InvalidInputError(f"budget_seconds must be positive, got {budget_seconds}")
     init_key, batch_key = jax.random.split(key)
     if state is None:
-        state = algorithm.init(init_key)
-    if int(state.step) > steps:
-        raise InvalidInputError(
-            f"{int(state.step)} updates are done already, {steps} were asked for"
+        state = initial_state(init_key, algorithm, average=budget_seconds is not None)
+    step = int(state.step)
+    if step > steps:
+        raise InvalidInputError(f"{step} updates are done already, {steps} were asked for")
+
+    def progress_at(step: Any, seconds: Any) -> Any:
+        done = step / steps
+        return done if budget_seconds is None else np.maximum(done, seconds / budget_seconds)
+
+    start, in_callback, block_seconds = time.perf_counter() - seconds, 0.0, 0.0
+    while progress_at(step, seconds) < 1:
+        scales = None
+        if budget_seconds is not None:
+            part = np.arange(block) / block
+            ahead = progress_at(step + block * part, seconds + block_seconds * part)
+            scales = late_anneal(ahead).astype(np.float32)
+        following, metrics = _updates(
+            algorithm, block, batch_key, state, trainable.transitions, scales
         )
-    start = time.monotonic()
-    while int(state.step) < steps:
-        following, metrics = _updates(algorithm, block, batch_key, state, trainable.transitions)
         record = {name: float(metric) for name, metric in metrics.items()}
         step = int(following.step)
         if not abs(record["value"]) <= trainable.value_bound:
@@ -145,16 +184,29 @@ def train(
                 state,
             )
         state = following
+        now = time.perf_counter() - start - in_callback
+        block_seconds, seconds = now - seconds, now
         if callback is not None:
-            callback(state, {"step": step, "seconds": time.monotonic() - start, **record})
+            remaining = (steps - step) * seconds / step
+            if budget_seconds is not None:
+                remaining = max(0.0, min(remaining, budget_seconds - seconds))
+            place = {
+                "step": step,
+                "progress": min(1.0, float(progress_at(step, seconds))),
+                "seconds": seconds,
+                "eta_seconds": remaining,
+            }
+            called = time.perf_counter()
+            callback(state, {**place, **record})
+            in_callback += time.perf_counter() - called
     return state
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _updates(algorithm, block, key, state, transitions):
-    """A block of updates and the mean of their metrics."""
+def _updates(algorithm, block, key, state, transitions, scales):
+    """A block of updates, with learning rates times scales [block] if given, and mean metrics."""
 
-    def update(state, _):
+    def update(state, scale):
         rows = jax.random.randint(
             jax.random.fold_in(key, state.step),
             (algorithm.batch_size,),
@@ -162,7 +214,19 @@ def _updates(algorithm, block, key, state, transitions):
             len(transitions.rewards),
         )
         batch = jax.tree.map(lambda column: column[rows], transitions)
-        return algorithm.update(state, batch)
+        others, step_scale = state.others, 1.0 if scale is None else scale
+        if not isinstance(others, Averaged):
+            return algorithm.update(state, batch, step_scale)
+        following, metrics = algorithm.update(state._replace(others=others.own), batch, step_scale)
+        kept = Averaged(following.others, _averaged(others.average, following))
+        return following._replace(others=kept), metrics
 
-    state, metrics = jax.lax.scan(update, state, length=block)
+    state, metrics = jax.lax.scan(update, state, scales, length=block)
     return state, jax.tree.map(jnp.mean, metrics)
+
+
+def _averaged(average: Params, state: TrainState) -> Params:
+    """An average of the actor with its latest parameters in it, the first of which count fully."""
+    others = 1 / _AVERAGED - 1
+    weight = (1 + others) / (state.step + others)
+    return jax.tree.map(lambda mean, new: mean + weight * (new - mean), average, state.actor)

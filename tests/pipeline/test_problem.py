@@ -238,15 +238,15 @@ def test_own_data_need_no_teacher_where_their_own_actions_are_cloned():
 def test_an_algorithm_is_a_teacher_that_is_still_to_be_trained(monkeypatch):
     asked = []
 
-    def trained(algorithm, offline, environment, reporter):
-        asked.append((algorithm, len(offline), environment))
+    def trained(settings, offline, environment, reporter):
+        asked.append((settings.algorithm, settings.minutes, len(offline), environment))
         return toy.teacher()
 
     monkeypatch.setattr(problem, "_trained", trained)
-    given = Problem(arrays(), "iql")
+    given = Problem(arrays(), "iql", teacher_minutes=2.5)
     assert given.trains_teacher
     ready = given.with_teacher(SILENT)
-    assert asked == [("iql", ROWS - 1, None)]
+    assert asked == [("iql", 2.5, ROWS - 1, None)]
     assert not ready.trains_teacher
     assert ready.teacher.provenance == toy.teacher().provenance
     assert ready.data is given.data

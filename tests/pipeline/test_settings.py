@@ -36,7 +36,7 @@ def test_options_and_their_defaults_are_those_of_the_first_versions():
     assert DEFAULTS.items() <= defaults.items()
     assert defaults.keys() - DEFAULTS.keys() == {
         *("columns", "action_low", "action_high", "env_kwargs", "reference_returns"),
-        *("teacher_value", "holdout", "fqe_steps"),
+        *("teacher_value", "teacher_minutes", "holdout", "fqe_steps"),
         "kernel_weight",
         "average",
         *(f"pool_{name}" for name in ("depths", "width", "optimizer", "learning_rate")),

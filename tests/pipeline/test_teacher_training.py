@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -11,10 +12,17 @@ import numpy as np
 import pytest
 
 from obd_jax import Problem, data, environments, evaluation, recorded, teachers, toy
-from obd_jax.pipeline import RunSettings, TrainingSettings, problem, run, train_in
+from obd_jax.pipeline import (
+    RunSettings,
+    TrainingSettings,
+    problem,
+    run,
+    teacher_training,
+    train_in,
+)
 from obd_jax.pipeline.teacher_training import parse_options, training_summary
 from obd_jax.reporting import SILENT
-from obd_jax.settings import from_options
+from obd_jax.settings import from_options, with_options
 from obd_jax.types import ActionBounds, InvalidInputError
 from tests.pipeline.toy_runs import few_transitions, prepared_for
 
@@ -130,6 +138,7 @@ def test_the_card_says_after_how_many_updates(trained):
         ({"precision": "exact"}, "unknown precision .exact.; known: highest"),
         ({"episodes": 0}, "episodes must be at least 1, got 0"),
         ({"curve_points": 0}, "curve_points must be at least 1, got 0"),
+        ({"minutes": 0.0}, "teacher_minutes must be positive, got 0.0"),
         ({"checkpoint_minutes": -1.0}, "checkpoint_minutes must be finite and not be negative"),
         ({"options": "batch_size=100000"}, "fewer than a batch"),
     ],
@@ -155,6 +164,94 @@ def test_the_learning_rate_of_iql_falls_over_the_whole_training():
     options = [given[-1] for given in found]
     assert {"steps": "3000", "tau": "0.8"} in options
     assert options[-2:] == [{"steps": "7"}, {}]
+
+
+QUICK = dataclasses.replace(SMALL, minutes=0.1, steps=100_000)
+
+
+def test_with_a_budget_it_ends_in_time_annealed_and_averaged(tmp_path):
+    folder = tmp_path / "run"
+    results = train(folder, QUICK)
+    assert 6 <= results["seconds"] < 30  # The block that passes the budget is the last.
+    assert 0 < results["steps"] < 100_000
+    assert results["steps"] % 250 == 0
+    assert results["config"]["teacher_minutes"] == 0.1
+    rows = curve(folder)
+    assert rows[-1]["step"] == str(results["steps"])
+    assert {"progress", "eta_seconds"}.isdisjoint(rows[0])
+    before = (folder / "teacher.npz").read_bytes()
+    again = train(folder, QUICK)  # It is over, so nothing is trained.
+    assert (again["steps"], again["seconds"]) == (results["steps"], results["seconds"])
+    with np.load(folder / "teacher.npz") as file, np.load(io.BytesIO(before)) as first:
+        for name in set(file.files) - {"card"}:
+            np.testing.assert_array_equal(file[name], first[name])
+    with pytest.raises(InvalidInputError, match=r"^teacher_minutes is 0.2, the run in .* has 0.1"):
+        train(folder, dataclasses.replace(QUICK, minutes=0.2))
+
+
+def test_annealed_and_averaged_it_learns_the_toy_task(tmp_path):
+    results = train(tmp_path / "run", dataclasses.replace(SMALL, minutes=60.0))
+    assert results["steps"] == SMALL.steps  # Which end before the hour.
+    assert results["returns"]["teacher"]["mean"] > 60
+
+
+def test_with_a_budget_a_teacher_can_be_used_before_the_end(tmp_path, monkeypatch):
+    folder, rollouts = tmp_path / "run", evaluation.score_act
+
+    def stop(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return rollouts(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "score_act", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, QUICK)
+    (row,) = curve(folder)
+    assert teachers.load_teacher(folder / "teacher.npz").action_size == 2
+    monkeypatch.setattr(evaluation, "score_act", rollouts)
+    results = train(folder, QUICK)
+    assert results["steps"] > int(row["step"])
+    assert 6 <= results["seconds"] < 30
+    assert curve(folder)[0] == row
+
+
+def test_a_teacher_is_saved_every_minute_of_a_long_budget(tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher_training, "_SAVE_SECONDS", 0.0)
+    train(tmp_path / "run", dataclasses.replace(QUICK, curve_points=1))
+    assert len(curve(tmp_path / "run")) > 1
+
+
+def test_short_trainings_have_settings_of_their_own_unless_said_otherwise(monkeypatch):
+    found = []
+    monkeypatch.setattr(teachers, "make_algorithm", lambda *given: found.append(given[-1]))
+    for algorithm, options, minutes in (
+        ("rebrac", "", None),
+        ("rebrac", "", 1.0),
+        ("rebrac", "batch_size=64,actor_penalty=0.1", 1.0),
+        ("td3_bc", "", 1.0),
+        ("iql", "", 1.0),
+    ):
+        TrainingSettings(algorithm, options, minutes=minutes).make(4, 2)
+    assert found[::2] == found[1::2]  # Made once to be checked.
+    assert found[::2] == [
+        {},
+        {"batch_size": "256"},
+        {"batch_size": "64", "actor_penalty": "0.1"},
+        {"learning_rate": "1e-3"},
+        {},
+    ]
+
+
+def test_trainings_without_a_budget_are_those_of_before_there_were_any():
+    assert TrainingSettings().identity == {
+        "algorithm": "rebrac",
+        "options": "",
+        "steps": 100_000,
+        "precision": "highest",
+        "seed": 0,
+        "episodes": 20,
+        "curve_points": 10,
+    }
+    assert TrainingSettings(minutes=3.0).identity["teacher_minutes"] == 3.0
 
 
 def test_without_an_environment_it_is_trained_and_not_scored(tmp_path):
@@ -228,6 +325,29 @@ def test_a_teacher_by_algorithm_is_trained_once_for_the_data(tmp_path, monkeypat
     assert len(list((data.default_cache() / "teachers").glob("td3_bc-*"))) == 2
 
 
+def test_a_run_trains_its_teacher_within_the_minutes_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBD_JAX_CACHE", str(tmp_path / "cache"))
+    found = []
+
+    def train_in(folder, settings, *rest):
+        found.append(settings)
+        return original(folder, dataclasses.replace(SMALL, steps=1000), *rest)
+
+    original = problem.train_in
+    monkeypatch.setattr(problem, "train_in", train_in)
+    few_transitions(monkeypatch, 1000)
+    chosen = with_options(run_settings(tmp_path, "td3_bc"), teacher_minutes=3.0)
+    for _ in range(2):  # The second finds it in the cache.
+        assert prepared_for(chosen).teacher.provenance.source == "teacher by td3_bc"
+    assert found == [TrainingSettings("td3_bc", minutes=3.0)]
+
+
+@pytest.mark.parametrize("teacher", [None, "bundled", "none", "teacher.npz"])
+def test_minutes_are_for_teachers_that_are_trained(teacher):
+    with pytest.raises(InvalidInputError, match="teacher_minutes is for a teacher that is trained"):
+        teachers.TeacherSettings(teacher, minutes=3.0)
+
+
 def test_a_teacher_of_a_task_with_bounds_says_what_its_actions_stand_for(tmp_path):
     spec = environments.get("Pendulum-v1", {"max_episode_steps": 40})
     rows = recorded.roll_out(None, spec, 1600, seed=0)
@@ -261,5 +381,10 @@ def test_the_same_file_in_other_units_is_another_training(tmp_path, monkeypatch)
     monkeypatch.setattr(problem.teachers, "load_teacher", lambda _: toy.teacher())
     offline = toy_data(500)
     for bounds in (None, ActionBounds((-2.0,) * 2, (2.0,) * 2)):
-        problem._trained("iql", dataclasses.replace(offline, action_bounds=bounds), None, SILENT)
+        problem._trained(
+            TrainingSettings("iql"),
+            dataclasses.replace(offline, action_bounds=bounds),
+            None,
+            SILENT,
+        )
     assert len({*folders}) == 2

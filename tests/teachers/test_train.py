@@ -1,5 +1,7 @@
 """The training loop: what it trains on, that it goes on where it stopped, and when it stops."""
 
+import importlib
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from obd_jax import data, teachers
 from obd_jax.teachers import iql, rebrac
 from obd_jax.teachers.train import discounted_returns
 from obd_jax.types import InvalidInputError
+
+# The package's function of the same name hides the module.
+train_loop = importlib.import_module("obd_jax.teachers.train")
 
 
 def recorded(rows=60, rewards=None, **changes):
@@ -25,6 +30,13 @@ def recorded(rows=60, rewards=None, **changes):
 
 def tiny(**options):
     return rebrac(3, 2, hidden_sizes=(8,), **{"batch_size": 16, **options})
+
+
+def same(left, right):
+    for one, other in zip(
+        jax.tree.leaves(left._replace(key=0)), jax.tree.leaves(right._replace(key=0)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_transitions_are_normalised_and_followed_by_what_the_data_do():
@@ -74,10 +86,7 @@ def test_training_goes_on_bit_by_bit_where_it_stopped():
     whole = teachers.train(key, algorithm, made, steps=40, block=10)
     half = teachers.train(key, algorithm, made, steps=20, block=10)
     rest = teachers.train(key, algorithm, made, steps=40, block=10, state=half)
-    for left, right in zip(
-        jax.tree.leaves(whole._replace(key=0)), jax.tree.leaves(rest._replace(key=0)), strict=True
-    ):
-        np.testing.assert_array_equal(left, right)
+    same(whole, rest)
 
 
 def test_blocks_are_reported_and_compiled_once():
@@ -97,6 +106,149 @@ def test_blocks_are_reported_and_compiled_once():
     before = teachers.train.__globals__["_updates"]._cache_size()
     teachers.train(jax.random.key(1), algorithm, made, steps=10, block=10)
     assert teachers.train.__globals__["_updates"]._cache_size() == before
+
+
+class Watch:
+    """A clock that others set."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(train_loop.time, "perf_counter", lambda: self.now)
+
+
+def test_a_budget_ends_the_training_and_anneals_it(monkeypatch):
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    watch, given, records = Watch(monkeypatch), [], []
+
+    def updates(algorithm, block, key, state, transitions, scales):
+        given.append(scales)
+        watch.now += 1.0
+        return state._replace(step=state.step + block), {"value": np.zeros(())}
+
+    def callback(_, record):
+        records.append(record)
+        watch.now += 7.0  # Its own time does not count.
+
+    monkeypatch.setattr(train_loop, "_updates", updates)
+    state = teachers.train(
+        jax.random.key(0),
+        algorithm,
+        made,
+        steps=1000,
+        block=10,
+        budget_seconds=4,
+        callback=callback,
+    )
+    assert int(state.step) == 40
+    assert [record["progress"] for record in records] == [0.25, 0.5, 0.75, 1.0]
+    assert [record["eta_seconds"] for record in records] == [3, 2, 1, 0]
+    scales = np.concatenate(given)
+    assert scales[0] == 1
+    assert (np.diff(scales) <= 0).all()
+    # From the second block on, the time that the block will take is known.
+    np.testing.assert_allclose(scales, np.minimum(1, 2 - np.arange(40) / 20), atol=1e-6)
+
+
+def test_steps_that_end_before_the_budget_are_annealed_too(monkeypatch):
+    algorithm, given = tiny(), []
+    made = teachers.prepare(algorithm, recorded())
+
+    def updates(algorithm, block, key, state, transitions, scales):
+        given.append(scales)
+        return state._replace(step=state.step + block), {"value": np.zeros(())}
+
+    monkeypatch.setattr(train_loop, "_updates", updates)
+    state = teachers.train(
+        jax.random.key(0), algorithm, made, steps=30, block=10, budget_seconds=1e6
+    )
+    assert int(state.step) == 30
+    np.testing.assert_allclose(
+        np.concatenate(given), np.minimum(1, 2 - np.arange(30) / 15), atol=1e-4
+    )
+
+
+def test_with_a_budget_it_goes_on_bit_by_bit_where_it_stopped(monkeypatch):
+    algorithm, key = tiny(), jax.random.key(3)
+    made = teachers.prepare(algorithm, recorded())
+    Watch(monkeypatch)  # It stands still: the progress is that of the steps.
+    options = {"steps": 40, "block": 10, "budget_seconds": 1e6}
+    states = []
+    whole = teachers.train(
+        key, algorithm, made, **options, callback=lambda state, _: states.append(state)
+    )
+    same(whole, teachers.train(key, algorithm, made, **options, state=states[1]))
+
+
+def test_time_that_a_state_has_taken_counts():
+    algorithm, key = tiny(), jax.random.key(0)
+    made = teachers.prepare(algorithm, recorded())
+    options = {"steps": 20, "block": 10, "budget_seconds": 100}
+    start = teachers.initial_state(key, algorithm, average=True)
+    found = teachers.train(key, algorithm, made, **options, state=start, seconds=100.0)
+    assert found is start
+    assert int(teachers.train(key, algorithm, made, **options, state=start).step) == 20
+
+
+def test_the_average_is_over_the_last_tenth_of_the_updates():
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    actors = []
+    state = teachers.train(
+        jax.random.key(0),
+        algorithm,
+        made,
+        steps=40,
+        block=1,
+        budget_seconds=1e6,
+        callback=lambda state, _: actors.append(state.actor),
+    )
+    weights = np.zeros(40)
+    for number in range(40):
+        share = 10 / (number + 10)
+        weights *= 1 - share
+        weights[number] = share
+    assert weights.sum() == pytest.approx(1)
+    expected = jax.tree.map(lambda *leaves: np.tensordot(weights, np.stack(leaves), 1), *actors)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.policy, expected)
+
+
+def test_without_a_budget_there_is_no_average():
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    state = teachers.train(jax.random.key(0), algorithm, made, steps=10, block=10)
+    assert state.policy is state.actor
+    assert state.others == ()  # As in checkpoints from before there were averages.
+
+
+@pytest.mark.parametrize("budget", [0, -1.0, float("nan")])
+def test_budgets_that_are_not_positive_are_refused(budget):
+    algorithm = tiny()
+    made = teachers.prepare(algorithm, recorded())
+    with pytest.raises(InvalidInputError, match="budget_seconds must be positive"):
+        teachers.train(
+            jax.random.key(0), algorithm, made, steps=10, block=10, budget_seconds=budget
+        )
+
+
+@pytest.mark.parametrize("name", teachers.ALGORITHMS)
+def test_a_step_scale_of_zero_stands_still(name):
+    algorithm = teachers.ALGORITHMS[name](3, 2, hidden_sizes=(8,), batch_size=16)
+    made = teachers.prepare(algorithm, recorded())
+    state = algorithm.init(jax.random.key(0))
+    batch = jax.tree.map(lambda column: column[:16], made.transitions)
+    update = jax.jit(algorithm.update)
+    still, _ = update(state, batch, 0.0)
+    moved, _ = update(state, batch, 1.0)
+    for place in ("actor", "critics", "others"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(still, place), getattr(state, place))
+    for place in ("actor", "critics"):
+        leaves = zip(
+            jax.tree.leaves(getattr(moved, place)),
+            jax.tree.leaves(getattr(state, place)),
+            strict=True,
+        )
+        assert any((one != other).any() for one, other in leaves)
 
 
 def test_diverging_critics_stop_the_training_with_the_last_good_state():
