@@ -182,9 +182,9 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
         yield "  task     none is named, so students are judged on held-out episodes; --env=ID"
         yield "           scores them in a task of Gymnasium as well"
     if rewarded:
-        yield "  teacher  none comes with these data: rebrac is trained on them for pi* and q*"
-        yield "           (td3_bc, iql, cal_ql, or a file of yours)"
-        flags.append("--teacher=rebrac")
+        yield "  teacher  none comes with these data: td3_bc is trained on them for pi* and q*"
+        yield "           (rebrac, iql, cal_ql, or a file of yours)"
+        flags += ["--teacher=td3_bc", "--teacher_minutes=3"]
     else:
         yield "  teacher  none: without rewards that vary, the data's own actions are cloned"
         yield "           (or one of yours)"

@@ -57,9 +57,8 @@ def test_a_page_on_good_data_and_exit_code_0(tmp_path):
     assert "nothing suspicious" in lines
     assert re.search(r"temperature 0\.05: effective share [01]\.\d\d of 396 states, by knn", page)
     assert "--least_return=0.33 keeps" in page
-    command = (
-        f"  obd-jax run --dataset_path='{path}' --env=none --teacher=rebrac --least_return=0.33"
-    )
+    flags = "--env=none --teacher=td3_bc --teacher_minutes=3 --least_return=0.33"
+    command = f"  obd-jax run --dataset_path='{path}' {flags}"
     assert command in lines
     assert lines[-1] == f"written to {picture}"
     assert picture.read_bytes().startswith(b"\x89PNG")
