@@ -21,6 +21,7 @@ run: venv
 
 results-doc: venv
 	$(BIN)/python experiments/paper/results_table.py
+	$(BIN)/python experiments/paper/one_set_picture.py
 	$(BIN)/python experiments/studies/studies_table.py
 
 # The documentation in site/, warnings as errors. Its tools are not in requirements.txt, which `make
