@@ -353,6 +353,9 @@ def document(folder: pathlib.Path, picture: str = "results.png") -> str:
         "Made by `make results-doc` from the cells in `docs/results/`, which `python "
         "experiments/paper/run_table.py --out=docs/results` makes; do not edit.",
         "",
+        "`make check-results NUMBER=1` makes five cells again from nothing, chosen at random by "
+        "that number, and says whether their means are within the intervals below.",
+        "",
         f"Normalised returns, mean [95% interval]. Data: {', '.join(sources)} (not D4RL's). "
         f"Teachers: {', '.join(teachers)}. Environments: {', '.join(backends)}. "
         f"{len(found)} cells; a cell that is empty was not run.",
