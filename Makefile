@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
+NUMBER ?= 1
 
-.PHONY: venv run results-doc docs test test-slow lint clean
+.PHONY: venv run results-doc check-results docs test test-slow lint clean
 venv: $(STAMP)
 
 $(STAMP): requirements.txt setup.py
@@ -21,7 +22,12 @@ run: venv
 
 results-doc: venv
 	$(BIN)/python experiments/paper/results_table.py
+	$(BIN)/python experiments/paper/one_set_picture.py
 	$(BIN)/python experiments/studies/studies_table.py
+
+# Five cells of the committed table, made again and compared with it; another NUMBER, other cells.
+check-results: venv
+	$(BIN)/python experiments/paper/check_results.py --number=$(NUMBER) --out=$(OUT)
 
 # The documentation in site/, warnings as errors. Its tools are not in requirements.txt, which `make
 # test` installs.

@@ -1,7 +1,7 @@
 """What learners have learned from sets: a summary in plain values, and a table of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,17 +93,32 @@ def table_of(summary: Json) -> str:
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def shares_of(summary: Json) -> str:
-    """Each learner's share of the teacher over several data sets, as a Markdown table in percent.
+class Share(NamedTuple):
+    """A learner's share of the teacher in percent.
 
-    Columns: mean over data sets with the interval over seeds of sets (`seeds_interval`), each data
-    set, and the worst of all sets. A learner whose training fails on a set has 0 there. Rows fall
-    by the mean.
+    name:     the learner.
+    mean:     over data sets.
+    interval: of the mean, over seeds of sets; None: one seed.
+    by_data:  mean of each data set.
+    worst:    of all sets.
+    """
+
+    name: str
+    mean: float
+    interval: tuple[float, float] | None
+    by_data: dict[str, float]
+    worst: float
+
+
+def shares_by_data(summary: Json) -> list[Share]:
+    """Each learner's share of the teacher over several data sets; shares fall by the mean.
+
+    A learner whose training fails on a set has 0 there; one that skips a set is not in the list.
     """
     by_data: dict[str, list[str]] = {}
     for label, about in summary["sets"].items():
         by_data.setdefault(about["data"], []).append(label)
-    rows = []
+    found = []
     for name, own in summary["learners"].items():
         if any("skipped" in own[label] for label in summary["sets"]):
             continue
@@ -112,15 +127,29 @@ def shares_of(summary: Json) -> str:
             np.array([100 * own[label].get("mean", 0.0) / best[label]["mean"] for label in labels])
             for labels in by_data.values()
         ]
-        means = [float(one.mean()) for one in shares]
-        interval = seeds_interval(shares)
-        ends = f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else ""
-        cells = [f"{np.mean(means):.0f}{ends}", *(f"{mean:.0f}" for mean in means)]
+        means = {data: float(one.mean()) for data, one in zip(by_data, shares, strict=True)}
         worst = min(float(one.min()) for one in shares)
-        rows.append((np.mean(means), f"| {name} | {' | '.join(cells)} | {round(worst)} |"))
-    head = f"| learner, % of the teacher | mean | {' | '.join(by_data)} | worst set |"
-    rows.sort(key=lambda row: -row[0])
-    return "\n".join([head, "|---" * (len(by_data) + 3) + "|", *(line for _, line in rows)])
+        mean = float(np.mean([*means.values()]))
+        found.append(Share(name, mean, seeds_interval(shares), means, worst))
+    return sorted(found, key=lambda share: -share.mean)
+
+
+def shares_of(summary: Json) -> str:
+    """The shares of `shares_by_data` as a Markdown table.
+
+    Columns: mean over data sets with the interval over seeds of sets (`seeds_interval`), each data
+    set, and the worst of all sets.
+    """
+    names = dict.fromkeys(about["data"] for about in summary["sets"].values())
+    lines = [
+        f"| learner, % of the teacher | mean | {' | '.join(names)} | worst set |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for name, mean, interval, by_data, worst in shares_by_data(summary):
+        ends = f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else ""
+        cells = [f"{mean:.0f}{ends}", *(f"{share:.0f}" for share in by_data.values())]
+        lines.append(f"| {name} | {' | '.join(cells)} | {round(worst)} |")
+    return "\n".join(lines)
 
 
 def _cell(row: Json) -> str:

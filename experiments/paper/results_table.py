@@ -1,4 +1,4 @@
-"""`docs/results.md` from the cells of run_table.py; the same cells make the same document.
+"""`docs/results.md` and its picture from the cells of run_table.py; the same cells, the same files.
 
 python experiments/paper/results_table.py
 """
@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+from pictures import Share, Shares, draw_shares, save
 from protocol import CLONE_STEPS, DATASETS, EPISODES, ROWS, SDR_LAST_STEP
 
 from obd_jax.cli import define_flags, run_main, settings_from_flags
@@ -131,7 +132,7 @@ class DocumentSettings:
     """What is read and written."""
 
     cells: str = option("docs/results", "Folder of the cells.")
-    out: str = option("docs/results.md", "Markdown file to write.")
+    out: str = option("docs/results.md", "Markdown file to write; the picture lies beside it.")
 
 
 # Scores [units] of every seed, by row, kind of student, data set and seed.
@@ -160,7 +161,11 @@ def means(by_seed: dict[int, np.ndarray]) -> np.ndarray:
 
 def interval_of(tasks: list[np.ndarray], form: str = "{:.1f}") -> str:
     """Interval over the seeds of every task as text; empty where one has a single seed."""
-    found = seeds_interval(tasks)
+    return interval_text(seeds_interval(tasks), form)
+
+
+def interval_text(found: tuple[float, float] | None, form: str = "{:.1f}") -> str:
+    """An interval as text; empty if there is none."""
     return "" if found is None else f" [{form.format(found[0])}, {form.format(found[1])}]"
 
 
@@ -171,12 +176,20 @@ def entry(by_seed: dict[int, np.ndarray] | None) -> str:
     return f"{means(by_seed).mean():.1f}{interval_of([means(by_seed)], '{:.0f}')}"
 
 
-def average(found: dict[str, dict[int, np.ndarray]]) -> str:
-    """Mean over all nine data sets and its interval; empty unless there are nine."""
+def over_all(
+    found: dict[str, dict[int, np.ndarray]],
+) -> tuple[float, tuple[float, float] | None] | None:
+    """Mean over all nine data sets and its interval; None unless there are nine."""
     if any(not found.get(name) for name in DATASETS):
-        return ""
+        return None
     tasks = [means(found[name]) for name in DATASETS]
-    return f"**{np.mean([task.mean() for task in tasks]):.1f}**{interval_of(tasks)}"
+    return float(np.mean([task.mean() for task in tasks])), seeds_interval(tasks)
+
+
+def average(found: dict[str, dict[int, np.ndarray]]) -> str:
+    """Mean over all nine data sets and its interval as text; empty unless there are nine."""
+    whole = over_all(found)
+    return "" if whole is None else f"**{whole[0]:.1f}**{interval_text(whole[1])}"
 
 
 def heading(first: str) -> list[str]:
@@ -271,6 +284,26 @@ def shares(scores: Scores) -> list[str]:
     return lines
 
 
+def drawn(scores: Scores) -> Shares | None:
+    """What the picture shows: rows with all nine data sets; None without such rows or a teacher."""
+    best = over_all(scores.get(("teacher", "teacher"), {}))
+    if best is None:
+        return None
+
+    def share(row: str, kind: str) -> list[Share]:
+        whole = over_all(scores.get((row, kind), {}))
+        if whole is None:
+            return []
+        mean, *ends = (100 * value / best[0] for value in (whole[0], *(whole[1] or ())))
+        return [Share(LABELS[row], mean, (ends[0], ends[1]) if ends else None)]
+
+    rows = {
+        title: [each for row in ROWS for each in share(row, kind)] for kind, title in KINDS.items()
+    }
+    clone = [each.mean for each in share("bc", "clone")]
+    return Shares({title: own for title, own in rows.items() if own}, clone[0] if clone else None)
+
+
 def minutes(found: list[dict[str, Any]]) -> list[str]:
     """What distilling cost, by family."""
     lines = []
@@ -288,8 +321,27 @@ def minutes(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def document(folder: pathlib.Path) -> str:
-    """The whole text."""
+def picture_lines(shares: Shares | None, name: str) -> list[str]:
+    """The picture in the document; nothing, if there is none."""
+    if shares is None:
+        return []
+    return [
+        f"![Mean return of every row over the nine data sets, in percent of the teacher's]({name})",
+        "",
+        "*Mean return over the nine data sets in percent of the teacher's, with the 95% interval "
+        "over seeds of rows that have several; the teacher and BC have one seed. Rows that were "
+        "not run on all nine data sets are not shown.*",
+        "",
+    ]
+
+
+def document(folder: pathlib.Path, picture: str = "results.png") -> str:
+    """The whole text.
+
+    Args:
+        folder: of the cells.
+        picture: its file beside the document.
+    """
     scores, found = read(folder)
     sources = sorted({cell["provenance"]["data"]["source"] for cell in found})
     backends = sorted({cell["provenance"]["environment"]["backend"] for cell in found})
@@ -297,8 +349,12 @@ def document(folder: pathlib.Path) -> str:
     lines = [
         f"# Results on {', '.join(sources)} data",
         "",
+        *picture_lines(drawn(scores), picture),
         "Made by `make results-doc` from the cells in `docs/results/`, which `python "
         "experiments/paper/run_table.py --out=docs/results` makes; do not edit.",
+        "",
+        "`make check-results NUMBER=1` makes five cells again from nothing, chosen at random by "
+        "that number, and says whether their means are within the intervals below.",
         "",
         f"Normalised returns, mean [95% interval]. Data: {', '.join(sources)} (not D4RL's). "
         f"Teachers: {', '.join(teachers)}. Environments: {', '.join(backends)}. "
@@ -348,9 +404,13 @@ def document(folder: pathlib.Path) -> str:
 
 
 def run(settings: DocumentSettings) -> None:
-    """Write the document."""
-    text = document(pathlib.Path(settings.cells))
-    pathlib.Path(settings.out).write_text(text)
+    """Write the document and its picture."""
+    folder, out = pathlib.Path(settings.cells), pathlib.Path(settings.out)
+    picture = out.with_suffix(".png")
+    text, shares = document(folder, picture.name), drawn(read(folder)[0])
+    if shares is not None:
+        save(draw_shares(shares), picture)
+    out.write_text(text)
     print(f"written to {settings.out}")
 
 

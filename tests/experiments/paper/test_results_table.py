@@ -2,12 +2,17 @@
 
 import json
 import pathlib
+import re
 
+import numpy as np
+import pictures
 import protocol
 import pytest
 import results_table
 
 from obd_jax.types import InvalidInputError
+
+DOCS = pathlib.Path(results_table.__file__).parents[2] / "docs"
 
 
 def write_cell(folder, dataset, row, kind, seed, returns):
@@ -69,6 +74,50 @@ def test_a_folder_without_cells_is_refused(tmp_path):
         results_table.document(tmp_path)
 
 
+def test_the_document_opens_with_a_picture_of_the_numbers_of_the_table(tmp_path, monkeypatch):
+    cells, drawn = DOCS / "results", []
+    draw = results_table.draw_shares
+    monkeypatch.setattr(
+        results_table, "draw_shares", lambda given: drawn.append(given) or draw(given)
+    )
+    outs = [tmp_path / name for name in ("one.md", "other.md")]
+    for out in outs:
+        results_table.run(results_table.DocumentSettings(str(cells), str(out)))
+    text = outs[0].read_text()
+    assert re.match(r"# Results on embedded data\n\n!\[Mean return [^]]+\]\(one\.png\)\n", text)
+    one, other = (out.with_suffix(".png") for out in outs)
+    assert one.read_bytes() == other.read_bytes()
+    assert one.stat().st_size < 150_000
+    titles = [title for title, rows in drawn[0].rows.items() for _ in rows]
+    rows = [row for rows in drawn[0].rows.values() for row in rows]
+    found = re.findall(r"^\| (.+) \| (.+) \| 9 \| (\d+)% \|", text, re.MULTILINE)
+    assert [
+        (row.label, title, f"{row.mean:.0f}") for row, title in zip(rows, titles, strict=True)
+    ] == found
+    averages = {
+        name: [float(number) for number in numbers if number]
+        for name, *numbers in re.findall(
+            r"^\| (SDR coreset|teacher|BC on all data) \| .*\*\*([\d.]+)\*\*"
+            r"(?: \[([\d.]+), ([\d.]+)\])? \|$",
+            text.partition("| MLP of")[0],
+            re.MULTILINE,
+        )
+    }
+    teacher = averages["teacher"][0] / 100
+    coreset = next(row for row in rows if row.label == "SDR coreset")
+    in_units = np.array([coreset.mean, *coreset.interval]) * teacher
+    np.testing.assert_allclose(in_units, averages["SDR coreset"], atol=0.06)
+    np.testing.assert_allclose(drawn[0].clone * teacher, averages["BC on all data"], atol=0.06)
+    assert pictures.words_in(DOCS / "results.png") == pictures.words_in(outs[0].with_suffix(".png"))
+
+
+def test_there_is_no_picture_without_a_row_of_nine_data_sets(tmp_path):
+    write_cell(tmp_path / "cells", "hopper-medium", "dbc", "kernel", 0, [[40.0, 41.0]])
+    out = tmp_path / "results.md"
+    results_table.run(results_table.DocumentSettings(str(tmp_path / "cells"), str(out)))
+    assert "![" not in out.read_text()
+    assert not out.with_suffix(".png").exists()
+
+
 def test_the_committed_document_is_that_of_the_committed_cells():
-    docs = pathlib.Path(results_table.__file__).parents[2] / "docs"
-    assert (docs / "results.md").read_text() == results_table.document(docs / "results")
+    assert (DOCS / "results.md").read_text() == results_table.document(DOCS / "results")

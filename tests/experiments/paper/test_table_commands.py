@@ -30,6 +30,8 @@ def command(folder, script, *arguments):
             "--together takes no --budget_minutes; give --outer_steps",
         ),
         ("results_table.py", ["--cells=absent"], "no cells in absent; run_table.py makes them"),
+        ("check_results.py", ["--cells=absent"], "no cells in absent; run_table.py makes them"),
+        ("one_set_picture.py", ["--summary=absent"], "no absent; learners.py makes it"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, script, arguments, message):
