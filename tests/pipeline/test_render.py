@@ -71,8 +71,6 @@ def test_student_and_teacher_are_drawn_side_by_side(path, tmp_path):
     out = tmp_path / "pictures"
     done = run_script(f"--path={path}", f"--out={out}", "--seconds=0.2")
     assert re.search(r"16 distilled pairs: \S+ \S+ earned\nteacher: \S+ \S+ earned", done.stdout)
-    for words in ("roll out 16 distilled pairs, episode 2/2", "draw, frame 5/5"):
-        assert words in done.stderr
     assert [file.name for file in out.iterdir()] == ["episodes.gif"]
     frames = imageio.imread(out / "episodes.gif", index=None)[..., :3]
     height = 2 * rendering.HEIGHT + len(artefacts.heading(["a"], 10))
