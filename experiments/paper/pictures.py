@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 WIDTH, DPI = 8.0, 200
 # Colours that the colour-blind tell apart as well (Okabe and Ito).
 BLUE, ORANGE = "#0072B2", "#D55E00"
-# Colours of a file, of which the blends at the edges of letters are most.
+# Colours of a file; most are blends at the edges of letters.
 COLORS = 64
 # Letters of a line of a row's name.
 LETTERS = 38

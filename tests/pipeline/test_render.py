@@ -104,6 +104,19 @@ def test_an_episode_of_a_number_is_the_same_in_any_film(path, tmp_path, monkeypa
     assert one.ended == three[2].ended
 
 
+def test_every_episode_is_reported(path, tmp_path, monkeypatch):
+    drawing(monkeypatch)
+    settings = RenderSettings(path=str(path), out=str(tmp_path / "a"), episodes=2, seconds=0.2)
+    reports = []
+    reporter = SILENT._replace(
+        progress=lambda label: lambda done, total, **_: reports.append((label, done, total))
+    )
+    render(settings, reporter)
+    for name in ("16 distilled pairs", "teacher"):
+        for done in (1, 2):
+            assert (f"roll out {name}, episode", done, 2) in reports
+
+
 def test_an_episode_that_ends_says_when(path, tmp_path, monkeypatch):
     shown = drawing(monkeypatch)
     settings = RenderSettings(path=str(path), out=str(tmp_path / "a"), episodes=1, seconds=8.0)
