@@ -43,9 +43,7 @@ def test_every_policy_has_its_share(shared_data, tmp_path, capsys):
         ends = np.cumsum(lengths)
         assert ends[-1] == ROWS == len(file["rewards"])
         assert (file["terminals"][:] | file["timeouts"][:])[ends - 1].all()
-        at_bounds = [
-            (np.abs(part) == 1).mean() for part in np.split(file["actions"][:], ends[:-1])
-        ]
+        at_bounds = [(np.abs(part) == 1).mean() for part in np.split(file["actions"][:], ends[:-1])]
     # With a deviation of 1 about a third of the actions are clipped.
     assert max(at_bounds[::2]) < 0.2 < min(at_bounds[1::2])
     # The same transitions as by a policy without noise: next states follow from states.
