@@ -83,6 +83,7 @@ LEVERS: Mapping[str, Lever] = {
     "all steps alike": Lever({"early_steps": 0.0}),
     "early 200": Lever({"early_steps": 200.0}),
     "all episodes": Lever({"least_return": 0.0}),
+    "best episodes": Lever({"least_return": 0.67}),
     "density weights": Lever({"temperature": 0.05}),
     "depths 1 to 4": Lever({"pool_depths": (1, 2, 3, 4), "pool_count": 4}),
     "age 2000": Lever({"pool_age": 2000}),
