@@ -1,7 +1,7 @@
 """What the report of a run shows, collected from the run."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from obd_jax.artefacts import Figure, report_figures, report_page
 from obd_jax.numerics import some_rows
 from obd_jax.pipeline.offline import log_density_of, students_of
 from obd_jax.pipeline.preparation import Prepared
-from obd_jax.pipeline.scores import Curve, random_real, reference_lines
+from obd_jax.pipeline.scores import random_real, reference_lines
 from obd_jax.pipeline.targets import Objective
 from obd_jax.types import SyntheticData
 
@@ -27,7 +27,8 @@ def write_report(
     objective: Objective,
     synthetic: SyntheticData,
     results: Mapping[str, Any],
-    curve: Curve,
+    losses: Sequence[Mapping[str, Any]],
+    curve: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the page of a run.
 
@@ -38,13 +39,12 @@ def write_report(
         objective: with the density weights, if there are any.
         synthetic: the set.
         results: content of `results.json`.
-        curve: losses and scores along distillation.
+        losses: records of outer steps.
+        curve: records of scores along distillation.
     """
     rows = some_rows(len(prepared.kept), _STATES)
     figures = [
-        Figure(
-            "Loss", "On batches of the states distilled.", report_figures.loss_figure(curve.losses)
-        ),
+        Figure("Loss", "On batches of the states distilled.", report_figures.loss_figure(losses)),
         *_returns(curve, results),
         _states(objective, synthetic, rows),
         _actions(prepared, objective, synthetic, rows),
@@ -54,11 +54,11 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
-def _returns(curve: Curve, results: Mapping[str, Any]) -> list[Figure]:
-    if not curve.returns:
+def _returns(curve: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> list[Figure]:
+    if not curve:
         return []
     lines = reference_lines(results["returns"])
-    png = report_figures.returns_figure(curve.returns, lines, results["unit"])
+    png = report_figures.returns_figure(curve, lines, results["unit"])
     caption = "Points are of fewer episodes than the final score; the band is the students' range."
     return [Figure("Learning curve", caption, png)]
 

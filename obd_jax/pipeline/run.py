@@ -153,7 +153,8 @@ def run(settings: RunSettings, reporter: Reporter = CONSOLE) -> dict[str, Any]:
                 objective,
                 state.synthetic,
                 results,
-                curve,
+                curve.losses,
+                curve.returns,
             )
         folder.finish(results)
     return results

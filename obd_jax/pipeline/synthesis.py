@@ -19,10 +19,11 @@ from obd_jax.pipeline.offline import judge
 from obd_jax.pipeline.preparation import Prepared, input_hashes, prepare, set_card
 from obd_jax.pipeline.presets import default
 from obd_jax.pipeline.problem import Problem, environment_named
+from obd_jax.pipeline.report import write_report
 from obd_jax.pipeline.scores import random_real, score
 from obd_jax.pipeline.settings import Distillation
 from obd_jax.pipeline.stages import total_steps
-from obd_jax.pipeline.targets import make_objective, reweight
+from obd_jax.pipeline.targets import Objective, make_objective, reweight
 from obd_jax.reporting import CONSOLE, Clock, Reporter
 from obd_jax.settings import to_options, with_options
 from obd_jax.types import InvalidInputError, Key, SyntheticData
@@ -35,6 +36,7 @@ class Result:
     distilled: the set, with normalisation and card.
     settings:  of the distillation.
     prepared:  inputs of the distillation.
+    objective: what the students of the set are to do in every state, and its weight.
     history:   one record for every block of outer steps: "step", "seconds", "loss" ...
     seconds:   by phase.
     """
@@ -42,6 +44,7 @@ class Result:
     distilled: DistilledSet
     settings: Distillation
     prepared: Prepared
+    objective: Objective
     history: tuple[dict[str, Any], ...]
     seconds: Mapping[str, float]
 
@@ -127,7 +130,7 @@ class Result:
         returns: Mapping[str, dict[str, Any]] | None = None,
         offline: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
-        """Write the files that the main job writes, but for the report; returns the folder.
+        """Write the files that the main job writes, `report.html` too; returns the folder.
 
         Args:
             folder: new or empty.
@@ -140,31 +143,40 @@ class Result:
         path, returns = pathlib.Path(folder).expanduser(), dict(returns or {})
         card, environment = self.distilled.card, self.prepared.environment
         unit = "return" if environment is None else environment.unit
+        title = pathlib.Path(self.prepared.data.provenance.name).name
         with runs.RunFolder(path, card["config"], input_hashes(self.prepared)) as opened:
             for record in self.history:
                 opened.add_metrics(record)
             artefacts.save(path, self.distilled)
             artefacts.draw_curve(
                 path / "curve.png",
-                pathlib.Path(self.prepared.data.provenance.name).name,
+                title,
                 self.history,
                 [],
                 {},
                 unit,
             )
             last = self.history[-1]
-            opened.finish(
-                {
-                    "returns": returns,
-                    "unit": unit,
-                    **({} if offline is None else {"offline": dict(offline)}),
-                    "seconds": dict(self.seconds),
-                    "outer_steps": last["step"],
-                    "loss": last["loss"],
-                    "curve": None,
-                    **card,
-                }
+            results = {
+                "returns": returns,
+                "unit": unit,
+                **({} if offline is None else {"offline": dict(offline)}),
+                "seconds": dict(self.seconds),
+                "outer_steps": last["step"],
+                "loss": last["loss"],
+                "curve": None,
+                **card,
+            }
+            write_report(
+                path / "report.html",
+                title,
+                self.prepared,
+                self.objective,
+                self.synthetic,
+                results,
+                self.history,
             )
+            opened.finish(results)
         return path
 
 
@@ -225,4 +237,4 @@ def _synthesize(key: Key, problem: Problem, settings: Distillation, reporter: Re
         key=np.asarray(jax.random.key_data(key)).tolist(),
     )
     distilled = DistilledSet(state.synthetic, prepared.normalizer, card)
-    return Result(distilled, settings, prepared, tuple(history), clock.seconds)
+    return Result(distilled, settings, prepared, objective, tuple(history), clock.seconds)

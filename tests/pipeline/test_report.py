@@ -1,7 +1,6 @@
 """What the report of a run collects."""
 
 import importlib
-import types
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,7 @@ RESULTS = {
     "student": {"name": "kernel", "kernel": "ntk"},
     "provenance": {"seed": 0},
 }
-CURVE = types.SimpleNamespace(losses=[{"step": 10, "loss": 0.1}], returns=[])
+LOSSES = [{"step": 10, "loss": 0.1}]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def case():
 def shown(case, tmp_path, monkeypatch):
     """Writes a report; returns the figures that it shows, by title."""
 
-    def write(objective=case[1], curve=CURVE, **changes):
+    def write(objective=case[1], curve=(), **changes):
         write_report(
             tmp_path / "report.html",
             "title",
@@ -55,6 +54,7 @@ def shown(case, tmp_path, monkeypatch):
             objective,
             case[2],
             {**RESULTS, **changes},
+            LOSSES,
             curve,
         )
         return found
@@ -100,8 +100,7 @@ def test_a_run_without_rollouts_or_density_has_the_other_figures(shown):
 def test_the_curve_and_the_weights_show_where_there_are_any(shown, case):
     weights = jnp.linspace(0.1, 2.0, len(case[0].kept))
     point = {"step": 0, "return": 1.0, "low": 0.0, "high": 2.0}
-    curve = types.SimpleNamespace(losses=CURVE.losses, returns=[point])
-    figures = shown(case[1]._replace(weights=weights), curve)
+    figures = shown(case[1]._replace(weights=weights), [point])
     assert "Learning curve" in figures
     assert "coloured by density weight" in figures["Where the synthetic states lie"].caption
 

@@ -155,7 +155,7 @@ def test_save_writes_the_files_of_a_run_and_no_other(ran, short, tmp_path):
     row = short.score(**ROLLOUTS, reporter=SILENT)
     assert short.save(folder, {"synthetic": row}) == folder
     names = sorted(file.name for file in folder.iterdir())
-    assert names == sorted({file.name for file in ran[0].iterdir()} - {"report.html"})
+    assert names == sorted({file.name for file in ran[0].iterdir()})
     results, expected = (
         json.loads((place / "results.json").read_text()) for place in (folder, ran[0])
     )
@@ -165,6 +165,9 @@ def test_save_writes_the_files_of_a_run_and_no_other(ran, short, tmp_path):
     assert (results["outer_steps"], results["loss"]) == (2, short.history[-1]["loss"])
     assert lines_of(folder / "metrics.jsonl") == json.loads(json.dumps(short.history))
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "report.html").read_text()
+    assert f"{row['mean']:.1f}" in page
+    assert "Where the synthetic states lie" in page
     card = json.loads((folder / "card.json").read_text())
     assert card == json.loads(json.dumps(short.distilled.card))
     assert card["config"] == json.loads((folder / "config.json").read_text())
