@@ -91,7 +91,7 @@ def test_help_of_a_run_lists_all_flags_by_component():
     assert found["distillation"] == ["precision"]
     listed = [flag for flags in found.values() for flag in flags]
     assert sorted(listed) == sorted([*options_of(RunSettings), "config", "config_file"])
-    assert "For --student=kernel or random_features or pool. Default: 0.001." in " ".join(
+    assert "For --student=kernel or random_features or pool. Default: 0.01." in " ".join(
         done.stdout.split()
     )
 

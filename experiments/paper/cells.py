@@ -11,6 +11,7 @@ from protocol import (
     FOR_KERNELS,
     FOR_MLPS,
     GRID,
+    KERNEL,
     POLICIES,
     ROWS,
     SELECTED,
@@ -80,6 +81,7 @@ class Cell:
         family = self.family or "kernel"
         if self.distilled:
             base = preset("transfer" if family == "mlp" else "default", family)
+            base = base if family == "mlp" else with_options(base, **KERNEL)
         else:
             student = PAPER_STUDENT if family == "mlp" else {"student": family}
             base = from_options(Distillation, student)

@@ -91,7 +91,8 @@ PROTOCOL = f"""## Protocol
 - **Sets** have 256 pairs. The last set of a distillation counts; none is chosen by its return.
   Settings of the default were chosen on rollouts of other policies (`docs/kernel_students.md`),
   those of the rows below on some of the data sets that they are scored on, and say so.
-- **Kernel student**: default settings of `run_sdw.py`, ridge 1e-3 unless the row says otherwise.
+- **Kernel student**: ridge 1e-3 and all episodes unless the row says otherwise; other settings
+  are the defaults of `run_sdw.py`, where "good episodes, ridge 0.01" is the default.
   The student is the same for all initialisations: {EPISODES} episodes.
 - **Ridge 0.01**: chosen among 1e-3, 0.01, 0.03 and 0.1 on walker2d-medium-expert, hopper-medium,
   walker2d-medium, the two halfcheetah mixtures and walker2d-medium-replay with good episodes,

@@ -16,6 +16,7 @@ def base_settings(taken: tuple[str, ...] = ()) -> RunSettings:
     """
     refuse_given(taken, "this script sets it itself")
     student = given_options(RunSettings).get("student", "kernel")
-    # Densities as in the results at hand, which were fitted to more states than the default's.
-    base = with_options(preset("default", student), density_states=200_000)
+    # As in the results at hand, which are older than these defaults.
+    old = {"ridge": 1e-3, "least_return": 0.0} if student == "kernel" else {}
+    base = with_options(preset("default", student), density_states=200_000, **old)
     return settings_from_flags(RunSettings, RunSettings(distillation=base))

@@ -17,6 +17,7 @@ from obd_jax.settings import (
     from_options,
     options_of,
     refuse_inapplicable,
+    to_options,
 )
 from obd_jax.types import InvalidInputError
 
@@ -31,22 +32,26 @@ _DEFINERS: dict[type, Callable[..., Any]] = {
 _HEADINGS: dict[str, str] = {}
 
 
-def define_flags(kind: type) -> None:
+def define_flags(kind: type, base: Any = None) -> None:
     """Define a flag for every option of a settings record; flags not given are None.
 
     A tuple is written as a comma-separated list.
+
+    Args:
+        kind: of the record.
+        base: whose values are shown as defaults; None: those of the record.
     """
+    shown = {} if base is None else to_options(base)
     for one in options_of(kind).values():
-        _DEFINERS[one.kind](one.name, None, _help_of(one))
+        _DEFINERS[one.kind](one.name, None, _help_of(one, shown.get(one.name, one.default)))
         _HEADINGS[one.name] = one.title
 
 
-def _help_of(one: Option) -> str:
+def _help_of(one: Option, default: Any) -> str:
     needs = "".join(
         f" For --{choice}={' or '.join(kinds)}."
         for choice, kinds in one.needs[-1:]  # Those before it follow from it.
     )
-    default = one.default
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))
     shown = "" if default in (None, "") else f" Default: {default}."

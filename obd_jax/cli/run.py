@@ -25,7 +25,7 @@ from obd_jax.types import DivergedError
 
 def define_run_flags() -> None:
     """Flags of a run, and of what it is based on."""
-    define_flags(RunSettings)
+    define_flags(RunSettings, RunSettings(distillation=pipeline.preset("default")))
     flags.DEFINE_enum("config", "default", PRESETS, "Preset of settings; flags override it.")
     flags.DEFINE_string("config_file", None, "config.json of a saved run; flags override it.")
     for name in ("config", "config_file"):

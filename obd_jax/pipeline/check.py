@@ -192,8 +192,8 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
     returns = offline.episode_returns
     if rewarded and len(returns) > 1 and np.median(returns) < 0.5 * returns.max():
         yield "  states   half of the episodes have less than half of the best return:"
-        yield "           --least_return=0.33 keeps those with a third of it or more"
-        flags.append("--least_return=0.33")
+        yield "           those with a third of it or more are distilled; --least_return=0"
+        yield "           distils all"
     pairs = min(Distillation().start.pairs, len(offline))
     yield f"  student  kernel, {pairs} pairs"
     if pairs < Distillation().start.pairs:

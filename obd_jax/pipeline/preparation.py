@@ -86,7 +86,9 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
     settings.objective.chosen(teacher)  # Refuses an objective that needs one, if none is there.
     offline, least = problem.data, settings.objective.least_return
     kept = offline
-    if least > 0:
+    if least > 0 and not offline.rewards.any():
+        reporter.note("all rewards are 0, so all episodes are distilled")
+    elif least > 0:
         kept = data.best_episodes(offline, least)
         reporter.note(
             f"distilling {len(kept):,} of {len(offline):,} states, those of good episodes"
@@ -95,6 +97,7 @@ def prepare(key: Key, problem: Problem, settings: Distillation, reporter: Report
     if start.start is None and start.pairs > len(kept):
         raise OptionError(
             f"{{pairs}} must be between 1 and the {len(kept)} states distilled, got {start.pairs}"
+            + ("; {least_return}=0 distils all" if len(kept) < len(offline) else "")
         )
     normalizer = data.normalizer(offline.observations)
     constant = data.constant_columns(offline.observations).tolist()

@@ -56,8 +56,8 @@ def test_a_page_on_good_data_and_exit_code_0(tmp_path):
     assert any("50             ######################## 8" in line for line in lines)
     assert "nothing suspicious" in lines
     assert re.search(r"temperature 0\.05: effective share [01]\.\d\d of 396 states, by knn", page)
-    assert "--least_return=0.33 keeps" in page
-    flags = "--env=none --teacher=td3_bc --teacher_minutes=3 --least_return=0.33"
+    assert "those with a third of it or more are distilled" in page
+    flags = "--env=none --teacher=td3_bc --teacher_minutes=3"
     command = f"  obd-jax run --dataset_path='{path}' {flags}"
     assert command in lines
     assert lines[-1] == f"written to {picture}"

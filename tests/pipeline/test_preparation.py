@@ -1,5 +1,7 @@
 """What a distillation starts from."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ import pytest
 from obd_jax import artefacts, data
 from obd_jax.pipeline import targets
 from obd_jax.pipeline.preparation import input_hashes, load_start, make_student, prepare, split_key
-from obd_jax.pipeline.problem import load_problem
+from obd_jax.pipeline.problem import Problem, load_problem
 from obd_jax.pipeline.settings import Distillation
-from obd_jax.reporting import SILENT, Clock
+from obd_jax.reporting import CONSOLE, SILENT, Clock
 from obd_jax.settings import with_options
 from obd_jax.students import KernelRecipe
 from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
@@ -37,6 +39,27 @@ def test_good_episodes_alone_are_distilled_in_the_normalisation_of_all():
         assert len(objective.unweighted.actions) == len(prepared.kept)
         log_density, _ = targets.log_densities(distillation, prepared, SILENT, cache)
         assert len(log_density) == len(prepared.kept)
+
+
+def test_without_rewards_no_episode_is_better_than_another(prepared, capsys):
+    silent = dataclasses.replace(prepared.data, rewards=np.zeros_like(prepared.data.rewards))
+    given = Problem(silent, prepared.teacher, prepared.environment)
+    settings = with_options(TINY, least_return=0.33).distillation
+    found = prepare(jax.random.key(0), given, settings, CONSOLE)
+    assert len(found.kept) == len(silent)
+    assert "all rewards are 0, so all episodes are distilled" in capsys.readouterr().err
+
+
+def test_more_pairs_than_good_states_are_refused(prepared):
+    given = Problem(prepared.data, prepared.teacher, prepared.environment)
+    good = len(data.best_episodes(prepared.data, 1.0))
+    settings = with_options(TINY, least_return=1.0, pairs=good + 1).distillation
+    with pytest.raises(InvalidInputError) as refusal:
+        prepare(jax.random.key(0), given, settings, SILENT)
+    assert str(refusal.value) == (
+        f"pairs must be between 1 and the {good} states distilled, got {good + 1}; "
+        "least_return=0 distils all"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from obd_jax.pipeline import PRESETS, Distillation, RunSettings, preset
-from obd_jax.settings import to_options
+from obd_jax.settings import to_options, with_options
 from obd_jax.types import InvalidInputError
 
 
@@ -57,7 +57,8 @@ def test_the_transfer_preset_is_for_the_papers_students():
 
 
 def test_a_student_brings_its_outer_settings():
-    assert preset("default", "kernel", "av_pbc", "walker2d") == Distillation()
+    kernel = with_options(Distillation(), ridge=0.01, least_return=0.33)
+    assert preset("default", "kernel", "av_pbc", "walker2d") == kernel
     mlp = options("default", "mlp")
     assert (mlp["student"], mlp["outer_learning_rate"], mlp["outer_steps"]) == ("mlp", 0.02, 600)
     assert options("default", "lazy_mlp")["student"] == "lazy_mlp"

@@ -13,9 +13,9 @@ from obd_jax import distill, runs, teachers, toy
 from obd_jax.cli.flags import read_config
 from obd_jax.evaluation import RolloutSettings
 from obd_jax.pipeline import (
-    Distillation,
     RescoreSettings,
     RunSettings,
+    preset,
     problem,
     rescore,
     run,
@@ -23,7 +23,7 @@ from obd_jax.pipeline import (
 )
 from obd_jax.pipeline.preparation import split_key
 from obd_jax.reporting import CONSOLE, SILENT, Progress
-from obd_jax.settings import from_options, to_options, with_options
+from obd_jax.settings import to_options, with_options
 from obd_jax.teachers import ALGORITHMS
 from obd_jax.types import InvalidInputError
 from tests.pipeline.toy_runs import TINY, few_transitions, lines_of
@@ -207,7 +207,7 @@ def test_scoring_the_saved_set_again_repeats_its_score(given, tmp_path):
 
 
 def test_the_saved_configuration_is_a_base_for_runs(short, saved):
-    expected = RunSettings(distillation=from_options(Distillation, SHORT))
+    expected = RunSettings(distillation=with_options(preset("default"), **SHORT))
     assert read_config(str(saved / "config.json"), RunSettings) == expected
     assert short.settings == expected.distillation
 
@@ -330,7 +330,7 @@ def only_settings(monkeypatch):
 @pytest.mark.usefixtures("only_settings")
 def test_settings_are_the_default_of_the_student_and_options_override_them(given):
     key = jax.random.key(0)
-    assert obd_jax.synthesize(key, given) == Distillation()
+    assert obd_jax.synthesize(key, given) == preset("default")
     mlp = to_options(obd_jax.synthesize(key, given, student="mlp", pairs=np.int64(16)))
     assert (mlp["outer_steps"], mlp["outer_learning_rate"], mlp["pairs"]) == (600, 0.02, 16)
     changed = obd_jax.synthesize(key, given, TINY.distillation, outer_steps=3)
