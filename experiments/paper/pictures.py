@@ -51,6 +51,19 @@ class Shares(NamedTuple):
     clone: float | None
 
 
+class Effect(NamedTuple):
+    """A difference of returns.
+
+    label:    of what, on which data.
+    mean:     over data sets and seeds.
+    interval: over seeds; None: one seed.
+    """
+
+    label: str
+    mean: float
+    interval: tuple[float, float] | None
+
+
 def save(figure: Figure, path: pathlib.Path) -> None:
     """Write a PNG of few colours that holds its words as text too, without date or version."""
     content, info = io.BytesIO(), PngInfo()
@@ -128,6 +141,31 @@ def _name_line(axis: Axes, x: float, name: str, color: str) -> None:
         va="bottom",
         color=color,
     )
+
+
+def draw_effects(effects: Mapping[str, Sequence[Effect]]) -> Figure:
+    """Differences of returns about 0, a panel for every kind of student."""
+    counts = [len(rows) for rows in effects.values()]
+    figure = blank(LINE * (sum(counts) + 2 * len(counts) + 3))
+    axes = figure.subplots(len(counts), 1, sharex=True, squeeze=False, height_ratios=counts)[:, 0]
+    for axis, (title, rows) in zip(axes, effects.items(), strict=True):
+        axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        for place, row in enumerate(rows):
+            color = ORANGE if row.interval is None else BLUE
+            text = f"{row.mean:+.1f}, one seed"
+            if row.interval is not None:
+                axis.plot(row.interval, [place, place], color=BLUE, lw=2, solid_capstyle="butt")
+                text = f"{row.mean:+.1f} [{row.interval[0]:+.1f}, {row.interval[1]:+.1f}]"
+            axis.plot(row.mean, place, "o", color=color, ms=6)
+            where = axis.get_yaxis_transform()
+            axis.annotate(text, (1.03, place), xycoords=where, va="center", fontsize=9)
+        axis.set(ylim=(len(rows) - 0.4, -0.6), yticks=range(len(rows)))
+        axis.set_yticklabels([row.label for row in rows])
+        axis.tick_params(axis="y", length=0, labelsize=9)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.axvline(0, color="black", lw=1.2, zorder=1)
+    axes[-1].set(xlabel="return with density weights minus return without")
+    return figure
 
 
 def draw_heat_map(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> Figure:

@@ -8,10 +8,10 @@ import dataclasses
 import json
 import pathlib
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from pictures import Share, Shares, draw_shares, save
+from pictures import Effect, Share, Shares, draw_effects, draw_shares, save
 from protocol import CLONE_STEPS, DATASETS, EPISODES, ROWS, SDR_LAST_STEP
 
 from obd_jax.cli import define_flags, run_main, settings_from_flags
@@ -54,10 +54,13 @@ LABELS = {
     "bc": "BC on all data",
     "teacher": "teacher",
 }
+# Folder, in that of the cells, of those whose seeds chose no setting.
+FRESH = "studies/fresh_seeds"
 # Differences shown: a row, and what it is compared with.
 EFFECTS = (
     ("sdw_av_pbc", "av_pbc"),
     ("sdw_pbc", "pbc"),
+    ("sdw_av_pbc_best_smooth", "sdw_av_pbc"),
     ("sdw_av_pbc_best_smooth", "av_pbc_best_smooth"),
     ("av_pbc", "pbc"),
     ("av_pbc_long", "av_pbc"),
@@ -81,6 +84,7 @@ KINDS = {
     "ensemble": "Ensembles of ten such MLPs",
 }
 SHORT = {"halfcheetah": "HC", "hopper": "Hop", "walker2d": "Wal"}
+SHORT_DATA = {"medium, medium-expert": "medium", "medium-replay": "replay", "all": "all"}
 KIND_OF_DATA = {"medium-replay": "M-R", "medium": "M", "medium-expert": "M-E"}
 
 PROTOCOL = f"""## Protocol
@@ -133,7 +137,7 @@ class DocumentSettings:
     """What is read and written."""
 
     cells: str = option("docs/results", "Folder of the cells.")
-    out: str = option("docs/results.md", "Markdown file to write; the picture lies beside it.")
+    out: str = option("docs/results.md", "Markdown file to write; the pictures lie beside it.")
 
 
 # Scores [units] of every seed, by row, kind of student, data set and seed.
@@ -230,12 +234,29 @@ def kind_table(scores: Scores, kind: str) -> list[str]:
     return [*lines, ""]
 
 
-def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
-    """How much one row has more than another, seed by seed."""
+class Difference(NamedTuple):
+    """How much one row has more than another.
+
+    data:     kinds of data sets.
+    mean:     over data sets and seeds that both have.
+    interval: over seeds; None: one seed.
+    positive: data sets on which it is.
+    total:    of data sets.
+    """
+
+    data: str
+    mean: float
+    interval: tuple[float, float] | None
+    positive: int
+    total: int
+
+
+def differences(scores: Scores, kind: str, row: str, base: str) -> list[Difference]:
+    """A row minus another, seed by seed, on kinds of data sets; nothing where one lacks them."""
     ours, theirs = scores.get((row, kind)), scores.get((base, kind))
     if not ours or not theirs:
         return []
-    lines = []
+    found = []
     for label, kinds in (
         ("medium, medium-expert", ("medium", "medium-expert")),
         ("medium-replay", ("medium-replay",)),
@@ -250,14 +271,75 @@ def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
         tasks = [task for task in tasks if len(task)]
         if not tasks:
             continue
-        interval = interval_of(tasks, "{:+.1f}") or " (one seed)"
-        wins = sum(task.mean() > 0 for task in tasks)
-        mean = np.mean([task.mean() for task in tasks])
-        lines.append(
-            f"| {LABELS[row]} minus {LABELS[base]} | {KINDS[kind]} | {label} "
-            f"| {mean:+.1f}{interval} | {wins} of {len(tasks)} |"
+        each = [task.mean() for task in tasks]
+        found.append(
+            Difference(
+                label,
+                float(np.mean(each)),
+                seeds_interval(tasks),
+                sum(mean > 0 for mean in each),
+                len(tasks),
+            )
         )
-    return lines
+    return found
+
+
+def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
+    """Lines of a table on how much one row has more than another."""
+    return [
+        f"| {LABELS[row]} minus {LABELS[base]} | {KINDS[kind]} | {one.data} | {one.mean:+.1f}"
+        f"{interval_text(one.interval, '{:+.1f}') or ' (one seed)'} "
+        f"| {one.positive} of {one.total} |"
+        for one in differences(scores, kind, row, base)
+    ]
+
+
+def fresh_seeds(folder: pathlib.Path, table: Scores) -> list[str]:
+    """Rows on seeds that chose nothing; nothing, if there are no such cells.
+
+    Args:
+        folder: of those cells.
+        table: scores of the table, for the teacher's.
+    """
+    if not folder.is_dir():
+        return []
+    scores, found = read(folder)
+    teacher = over_all(table.get(("teacher", "teacher"), {}))
+    seeds = sorted({cell["seed"] for cell in found})
+    lines = [
+        "## Seeds that chose nothing",
+        "",
+        f"The ridge was chosen with seeds of the table below. These rows have seeds "
+        f"{', '.join(map(str, seeds))}, with which nothing was chosen, and the same protocol. "
+        f"{len(found)} cells.",
+        "",
+        *heading(KINDS["kernel"]),
+    ]
+    for row in ROWS:
+        lines += line(scores, row, "kernel", LABELS[row])
+    lines += ["", "| row | of the teacher, mean [95% interval over seeds] | worst of all sets |"]
+    lines += ["|---|---|---|"]
+    for row in ROWS:
+        by_set = scores.get((row, "kernel"), {})
+        whole = over_all(by_set)
+        if whole is None or teacher is None:
+            continue
+        mean, *ends = (100 * value / teacher[0] for value in (whole[0], *(whole[1] or ())))
+        worst = min(
+            (units.mean() / means(table["teacher", "teacher"][name]).mean(), name, seed)
+            for name, by_seed in by_set.items()
+            for seed, units in by_seed.items()
+        )
+        interval = f" [{ends[0]:.0f}%, {ends[1]:.0f}%]" if ends else ""
+        lines.append(
+            f"| {LABELS[row]} | {mean:.0f}%{interval} "
+            f"| {worst[0]:.0%}, {worst[1]}, seed {worst[2]} |"
+        )
+    lines += ["", "| difference | student | data sets | mean [95% interval] | positive |"]
+    lines += ["|---|---|---|---|---|"]
+    for row, base in EFFECTS:
+        lines += effect(scores, "kernel", row, base)
+    return [*lines, ""]
 
 
 def shares(scores: Scores) -> list[str]:
@@ -303,6 +385,26 @@ def drawn(scores: Scores) -> Shares | None:
     }
     clone = [each.mean for each in share("bc", "clone")]
     return Shares({title: own for title, own in rows.items() if own}, clone[0] if clone else None)
+
+
+def drawn_effects(scores: Scores, suffix: str = "") -> dict[str, list[Effect]]:
+    """What density weights add for each kind of student, as the picture of them shows it.
+
+    Args:
+        scores: of the rows with and without.
+        suffix: of the names of kinds.
+    """
+    found = {}
+    for kind, title in KINDS.items():
+        effects = [
+            Effect(f"{LABELS[base]}: {SHORT_DATA[one.data]}", one.mean, one.interval)
+            for row, base in EFFECTS
+            if LABELS[row] == f"SDW-{LABELS[base]}"
+            for one in differences(scores, kind, row, base)
+        ]
+        if effects:
+            found[title + suffix] = effects
+    return found
 
 
 def minutes(found: list[dict[str, Any]]) -> list[str]:
@@ -361,6 +463,7 @@ def document(folder: pathlib.Path, picture: str = "results.png") -> str:
         f"Teachers: {', '.join(teachers)}. Environments: {', '.join(backends)}. "
         f"{len(found)} cells; a cell that is empty was not run.",
         "",
+        *fresh_seeds(folder / FRESH, scores),
         "## The table",
         "",
         *heading("References"),
@@ -407,10 +510,14 @@ def document(folder: pathlib.Path, picture: str = "results.png") -> str:
 def run(settings: DocumentSettings) -> None:
     """Write the document and its picture."""
     folder, out = pathlib.Path(settings.cells), pathlib.Path(settings.out)
-    picture = out.with_suffix(".png")
-    text, shares = document(folder, picture.name), drawn(read(folder)[0])
+    picture, scores = out.with_suffix(".png"), read(folder)[0]
+    text, shares, effects = document(folder, picture.name), drawn(scores), drawn_effects(scores)
+    if (folder / FRESH).is_dir():
+        effects |= drawn_effects(read(folder / FRESH)[0], ", seeds that chose nothing")
     if shares is not None:
         save(draw_shares(shares), picture)
+    if effects:
+        save(draw_effects(effects), out.with_name("density_weights.png"))
     out.write_text(text)
     print(f"written to {settings.out}")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from pictures import Share, Shares, draw_heat_map, draw_shares, save
+from pictures import Effect, Share, Shares, draw_effects, draw_heat_map, draw_shares, save
 
 SHARES = Shares(
     {
@@ -13,6 +13,10 @@ SHARES = Shares(
     51.0,
 )
 ROWS = {"kernel": [100.0, 49.6], "trees": [3.0, 0.0]}
+EFFECTS = {
+    "Kernel student": [Effect("PBC: all", 1.2, (-3.0, 5.5))],
+    "MLP": [Effect("PBC", -7, None)],
+}
 COLUMNS = ["hopper-medium", "walker2d-medium-expert"]
 
 
@@ -48,8 +52,23 @@ def test_the_heat_map_prints_every_value_and_the_means():
     np.testing.assert_array_equal(right.images[0].get_array(), [*ROWS.values()])
 
 
+def test_differences_are_dots_about_0_and_those_of_one_seed_say_so():
+    kernel, mlp = draw_effects(EFFECTS).axes
+    assert [axis.get_title(loc="left") for axis in (kernel, mlp)] == [*EFFECTS]
+    interval, dot, zero = (list(line.get_xdata()) for line in kernel.lines)
+    assert (interval, dot, zero) == ([-3.0, 5.5], [1.2], [0, 0])
+    assert texts(kernel) == ["+1.2 [-3.0, +5.5]"]
+    assert texts(mlp) == ["-7.0, one seed"]
+    assert len(mlp.lines) == 2
+
+
 @pytest.mark.parametrize(
-    "draw", [lambda: draw_shares(SHARES), lambda: draw_heat_map(ROWS, COLUMNS)]
+    "draw",
+    [
+        lambda: draw_shares(SHARES),
+        lambda: draw_effects(EFFECTS),
+        lambda: draw_heat_map(ROWS, COLUMNS),
+    ],
 )
 def test_a_second_picture_has_the_same_bytes(tmp_path, draw):
     for name in ("one.png", "other.png"):

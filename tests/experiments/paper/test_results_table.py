@@ -111,6 +111,47 @@ def test_the_document_opens_with_a_picture_of_the_numbers_of_the_table(tmp_path,
     assert pictures.words_in(DOCS / "results.png") == pictures.words_in(outs[0].with_suffix(".png"))
 
 
+def test_density_weights_have_a_picture_with_the_numbers_of_the_table(tmp_path):
+    for seed in (0, 1):
+        write_cell(tmp_path / "cells", "hopper-medium", "pbc", "kernel", seed, [[40.0]])
+        write_cell(tmp_path / "cells", "hopper-medium", "sdw_pbc", "kernel", seed, [[44.0 + seed]])
+    results_table.run(
+        results_table.DocumentSettings(str(tmp_path / "cells"), str(tmp_path / "results.md"))
+    )
+    words = pictures.words_in(tmp_path / "density_weights.png")
+    for kind in ("medium", "all"):
+        assert f"PBC: {kind}" in words
+    assert "PBC: replay" not in words
+    (line,) = re.findall(
+        r"SDW-PBC minus PBC \| Kernel student \| all \| (.*) \| 1 of 1",
+        (tmp_path / "results.md").read_text(),
+    )
+    assert line == "+4.5 [-1.9, +10.9]"
+    assert line in words
+
+
+def test_seeds_that_chose_nothing_have_a_table_of_their_own(tmp_path):
+    fresh = tmp_path / results_table.FRESH
+    for dataset in protocol.DATASETS:
+        write_cell(tmp_path, dataset, "teacher", "teacher", 0, [[80.0, 80.0]])
+        write_cell(tmp_path, dataset, "sdw_av_pbc", "kernel", 0, [[20.0]])
+        for seed in (10, 11):
+            worst = dataset == "hopper-medium" and seed == 11
+            mean = 8.0 if worst else 60.0
+            write_cell(fresh, dataset, "sdw_av_pbc_best_smooth", "kernel", seed, [[mean]])
+            write_cell(fresh, dataset, "sdw_av_pbc", "kernel", seed, [[mean - 5]])
+    text = results_table.document(tmp_path)
+    before, section = text.split("## Seeds that chose nothing")
+    section, after = section.split("## The table")
+    assert "good episodes" not in before
+    assert "have seeds 10, 11, with" in section
+    label = "SDW-Av-PBC, good episodes, ridge 0.01"
+    # (8 * 60 + (60 + 8) / 2) / 9 of 80.
+    assert re.search(rf"\| {label} \| 71% \[.*\] \| 10%, hopper-medium, seed 11 \|", section)
+    assert f"| {label} minus SDW-Av-PBC | Kernel student | all | +5.0 [+5.0, +5.0] | 9" in section
+    assert "| SDW-Av-PBC | 20.0 | 20.0" in after
+
+
 def test_there_is_no_picture_without_a_row_of_nine_data_sets(tmp_path):
     write_cell(tmp_path / "cells", "hopper-medium", "dbc", "kernel", 0, [[40.0, 41.0]])
     out = tmp_path / "results.md"
