@@ -1,4 +1,4 @@
-r"""Distil an offline RL data set into a few synthetic pairs and score policies cloned on them.
+r"""Distil an offline RL data set into a few synthetic pairs and score students trained on them.
 
 python experiments/run_sdw.py --dataset=walker2d-medium-expert
 python experiments/run_sdw.py --dataset_path=hopper.hdf5 --env=hopper --teacher=hopper.pt \

@@ -5,11 +5,11 @@ import sys
 
 COMMANDS = {
     "check": "look at recorded data before anything runs on them",
-    "run": "distil a data set and score policies cloned on the pairs",
+    "run": "distil a data set and score students trained on the pairs",
     "population": "distil many sets in one program, over many devices",
     "evaluate": "score a distilled set again, with any student",
     "export": "write a distilled set, or its student, for another library",
-    "teacher": "train a near-expert on offline data",
+    "teacher": "train a near-expert policy on offline data",
     "render": "show a distilled set's student next to the teacher",
 }
 

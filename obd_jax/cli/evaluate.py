@@ -1,6 +1,9 @@
 """Score a distilled set again: train students on it and roll them out.
 
 obd-jax evaluate --path=runs/hopper/distilled.npz --students=20
+
+The student is that of the set's card; options of the student that are given change it. The defaults
+below are for a student other than the card's.
 """
 
 from obd_jax.cli.flags import define_flags, given_options, settings_from_flags

@@ -5,8 +5,8 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
 
 A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
 sets another number. With --distributed, all processes of a job run this same command; see
-`docs/jobs.md`. All flags of a run apply to every set, except --seed and --temperature, which the
-lists replace.
+`docs/jobs.md`. The flags of a run apply to every set. --seeds and --temperatures replace --seed and
+--temperature; --budget_minutes and --start are refused.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def start(about: str | None = None) -> None:
     """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_run_flags()
     define_flags(MemberSettings)
-    flags.DEFINE_bool("distributed", False, "This is one of several processes of a job.")
+    flags.DEFINE_bool("distributed", False, "Run as one of several processes of a job.")
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["distributed"])
     try:
         run_main(main, about=about or __doc__)

@@ -1,4 +1,4 @@
-r"""Distil an offline RL data set into a few synthetic pairs and score policies cloned on them.
+r"""Distil an offline RL data set into a few synthetic pairs and score students trained on them.
 
     obd-jax run --dataset=walker2d-medium-expert
     obd-jax run --dataset_path=hopper.hdf5 --env=hopper --teacher=hopper.pt \

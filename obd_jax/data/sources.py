@@ -30,7 +30,7 @@ class DataSettings:
     dataset: str | None = option(
         None,
         "Data set by name: walker2d-medium-expert, mujoco/hopper/medium-v0 ..., or toy. A name "
-        "with -v2, as walker2d-medium-expert-v2, stands for D4RL's own file only.",
+        "with -v2, such as walker2d-medium-expert-v2, stands for D4RL's own file only.",
     )
     source: str = option("auto", f"Source of a data set by name: one of {', '.join(SOURCES)}.")
     data_rows: int = option(

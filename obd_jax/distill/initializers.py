@@ -98,7 +98,12 @@ class StartSettings:
     """
 
     pairs: int = option(256, "Number of synthetic pairs.")
-    initializer: str = option("relabelled", f"Initial pairs: one of {', '.join(INITIALIZERS)}.")
+    initializer: str = option(
+        "relabelled",
+        f"Initial pairs, rows of the data: one of {', '.join(INITIALIZERS)}. relabelled: random "
+        "rows with the teacher's actions; kmeans++: spread over the states; density: drawn by "
+        "density weight.",
+    )
     start: str | None = option(
         None, "Distilled set to start from, in place of pairs from the data; it sets their number."
     )

@@ -217,8 +217,8 @@ class ObjectiveSettings:
     )
     state_noise: float = option(
         0.0,
-        "Standard deviation of Gaussian noise on a second copy of all states, which the teacher "
-        "labels; 0: no copy.",
+        "Standard deviation, in normalised units, of Gaussian noise on a second copy of all "
+        "states, which the teacher labels; 0: no copy.",
     )
 
     def __post_init__(self) -> None:

@@ -32,7 +32,8 @@ class OuterSettings:
     """
 
     constraint: str = option(
-        "squashed", f"Constraint on synthetic actions: one of {', '.join(CONSTRAINTS)}."
+        "squashed",
+        f"Constraint on synthetic actions: one of {', '.join(CONSTRAINTS)}; squashed: by tanh.",
     )
     optimizer: str = option(
         "adam",
@@ -51,7 +52,8 @@ class OuterSettings:
     batch_size: int = option(1024, "Real states per outer step.")
     average: float = option(
         0.0,
-        "Share of the outer steps at the end whose sets are averaged; 0: the last set counts.",
+        "The result is the mean of the sets in this last share of the outer steps; 0: the last "
+        "set.",
     )
     budget_minutes: float | None = option(
         None, "Limit on the wall-clock of distillation, compilation included."

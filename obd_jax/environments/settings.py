@@ -24,9 +24,9 @@ class EnvironmentSettings:
 
     name: str | None = option(
         None,
-        "Environment: hopper; an id of Gymnasium's, as Pendulum-v1 or package:MyEnv-v0 (package "
-        "registers it); brax:ant, a task of Brax's own; playground:CartpoleBalance, one of MuJoCo "
-        "Playground's; none: policies are judged offline. Absent: that of the data, or of the set.",
+        "Environment: hopper; a Gymnasium id, such as Pendulum-v1 or package:MyEnv-v0 (package "
+        "registers it); brax:ant, a task of Brax; playground:CartpoleBalance, a task of MuJoCo "
+        "Playground; none: policies are judged offline. Absent: that of the data, or of the set.",
         "env",
     )
     kwargs: str | None = option(
@@ -37,7 +37,7 @@ class EnvironmentSettings:
     reference_returns: tuple[float, ...] | None = option(
         None,
         "MIN,MAX: returns that score 0 and 100. Absent: D4RL's where known, else those that Minari "
-        "has for the data, else returns are raw.",
+        "has for the data; else returns are raw.",
     )
 
     def __post_init__(self) -> None:

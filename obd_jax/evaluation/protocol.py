@@ -24,8 +24,8 @@ class RolloutSettings:
     backend:  simulator of the rollouts.
     """
 
-    students: int = option(10, "Students that are trained for a score.")
-    episodes: int = option(10, "Episodes of each student.")
+    students: int = option(10, "Number of students trained for a score.")
+    episodes: int = option(10, "Number of episodes of each student.")
     backend: str = option(
         "gymnasium",
         "Simulator of rollouts. gymnasium; mjx: Gymnasium's MuJoCo models in JAX (hopper, "
@@ -46,7 +46,9 @@ class ScoreSettings(RolloutSettings):
     curve_points: how many; 0: none.
     """
 
-    curve_points: int = option(8, "Scores during distillation, for the curve; 0: none.")
+    curve_points: int = option(
+        8, "Number of scores during distillation, for the learning curve; 0: none."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,8 +34,10 @@ class MemberSettings:
     temperatures: of SDW; None: that of the run.
     """
 
-    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the sets.")
-    temperatures: tuple[float, ...] | None = option(None, "Temperatures of SDW.")
+    seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the sets, in place of one seed.")
+    temperatures: tuple[float, ...] | None = option(
+        None, "Temperatures of the density weights. Absent: one, that of --temperature."
+    )
 
     def __post_init__(self) -> None:
         for name in ("seeds", "temperatures"):

@@ -42,11 +42,11 @@ class RenderSettings:
     out: str | None = option(None, "Folder for the pictures, new or empty. Required.")
     student: str | None = option(None, "Name of a student; absent: the one in the set's card.")
     random_pairs: bool = option(
-        False, "Whether to show a student on as many random pairs of the data, which are loaded."
+        False, "Also show a student trained on as many random pairs; this loads the data."
     )
-    episodes: int = option(2, "Episodes to show, one below the other.")
+    episodes: int = option(2, "Number of episodes to show, one below the other.")
     first: int = option(
-        0, "Number of the first episode. A student in closed form repeats those of its run."
+        0, "Number of the first episode. A kernel student repeats the episodes of its run."
     )
     seconds: float = option(4.0, "Maximum length of an episode, in simulated seconds.")
 

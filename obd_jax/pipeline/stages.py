@@ -45,7 +45,9 @@ class MLPStudents:
 
     recipe: MLPRecipe = part(MLPRecipe)
     meta_gradient: Any = choice(
-        TRAINERS, "reverse", f"Through the student's training: one of {', '.join(TRAINERS)}."
+        TRAINERS,
+        "reverse",
+        f"Gradient through the student's training: one of {', '.join(TRAINERS)}.",
     )
     also_depths: tuple[int, ...] = option(
         (), "Numbers of hidden layers of further students to distil for."
@@ -61,7 +63,7 @@ class MLPStudents:
     )
     narrow_steps: tuple[int, ...] = option((), "Outer steps of each narrow width.")
     narrow_spread: float = option(
-        0.4, "Weight of their variance over initialisations; 1: all of it counts."
+        0.4, "Weight of the narrow networks' variance over initialisations; 1: full weight."
     )
 
     def __post_init__(self) -> None:
@@ -115,7 +117,7 @@ class PoolStudents:
 
     recipe: KernelRecipe = part(KernelRecipe)
     kernel_weight: float = option(
-        1.0, "Weight of the kernel student's loss; each depth has weight 1."
+        1.0, "Weight of the kernel student's loss; the networks of each depth have weight 1."
     )
     depths: tuple[int, ...] = option(
         (2, 4), "Hidden layers of the networks in the pool.", "pool_depths"
@@ -135,8 +137,8 @@ class PoolStudents:
     ridge: float = option(1e-3, "Ridge of the regression on the networks' features.", "pool_ridge")
     unroll: int = option(
         0,
-        "The loss includes the output of a network after this many further training steps, and the "
-        "gradient goes through them; 0: features only, at a fifth of the cost of 5.",
+        "Further training steps of a network whose output counts in the loss, with the gradient "
+        "through them; 0: the loss has features only, at a fifth of the cost of 5.",
         "pool_unroll",
     )
 

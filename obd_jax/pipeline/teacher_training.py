@@ -60,17 +60,17 @@ class TrainingSettings:
     steps: int = option(100_000, f"Updates, a multiple of {BLOCK}.")
     minutes: float | None = option(
         None,
-        "Wall-clock minutes of training at most. Learning rates fall to 0 over the second half, "
-        "the policy is an average over the last updates, and unless options say otherwise rebrac's "
-        "batches have 256 transitions and td3_bc's learning rate is 0.001. Absent: all updates.",
+        "Maximum wall-clock minutes of training. Learning rates fall to 0 over the second half; "
+        "the policy is an average over the last updates. Unless --options differ, rebrac's batches "
+        "have 256 transitions and td3_bc's learning rate is 0.001. Absent: all updates.",
         "teacher_minutes",
     )
     precision: str = option(
         "highest", f"Precision of matrix products on GPUs and TPUs: one of {', '.join(PRECISIONS)}."
     )
     seed: int = option(0, "Seed of all randomness.")
-    episodes: int = option(20, "Episodes of the final score.")
-    curve_points: int = option(10, "Scores during training.")
+    episodes: int = option(20, "Number of episodes of the final score.")
+    curve_points: int = option(10, "Number of scores during training.")
     checkpoint_minutes: float = option(1.0, "Minutes between two checkpoints.")
 
     def __post_init__(self) -> None:

@@ -79,9 +79,9 @@ class KernelRecipe:
 
     kernel: str = option("ntk", f"Kernel: one of {', '.join(KERNELS)}.")
     depth: int = option(3, "Hidden layers of the infinitely wide network that defines the kernel.")
-    bias_scale: float = option(0.3, "Standard deviation of that network's biases.")
+    bias_scale: float = option(0.3, "Standard deviation of the biases of the kernel's network.")
     ridge: float = option(1e-3, "Ridge, in units of the mean diagonal of the kernel matrix.")
-    length_scale: float = option(1.0, "Length scale: divides normalised observations.")
+    length_scale: float = option(1.0, "Length scale, by which normalised observations are divided.")
 
     def __post_init__(self) -> None:
         make_kernel(self.kernel)  # Refuses an unknown one.

@@ -83,7 +83,11 @@ class LazyMLPRecipe:
     steps: int = option(100, "Training steps of the student.", "inner_steps")
     learning_rate: float = option(0.016, "Learning rate of the student.", "inner_learning_rate")
     momentum: float = option(0.95, "Momentum of the student's optimiser.", "inner_momentum")
-    cloning: str = option("presquash", f"Loss of the student: one of {', '.join(CLONING_ERRORS)}.")
+    cloning: str = option(
+        "presquash",
+        f"Loss of the student: one of {', '.join(CLONING_ERRORS)}; the error of the action, or of "
+        "the action before the tanh.",
+    )
 
     def __post_init__(self) -> None:
         at_least(1, depth=self.depth, inner_steps=self.steps)

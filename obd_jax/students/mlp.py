@@ -141,7 +141,11 @@ class MLPRecipe:
     # On hopper 0.04 is past the edge of stability, where meta-gradients explode (docs/choices.md).
     learning_rate: float = option(0.016, "Learning rate of the student.", "inner_learning_rate")
     momentum: float = option(0.95, "Momentum of the student's optimiser.", "inner_momentum")
-    cloning: str = option("presquash", f"Loss of the student: one of {', '.join(CLONING_ERRORS)}.")
+    cloning: str = option(
+        "presquash",
+        f"Loss of the student: one of {', '.join(CLONING_ERRORS)}; the error of the action, or of "
+        "the action before the tanh.",
+    )
     centred: bool = option(
         False, "Subtract the network's output at initialisation from its output."
     )

@@ -35,9 +35,9 @@ class TeacherSettings:
 
     teacher: str | None = option(
         None,
-        f"The near-expert policy. {BUNDLED}: the package's for these embedded data; {BEHAVIOR}: "
-        f"the package's expert, without a critic; {', '.join(ALGORITHMS)}: trained on the data; "
-        "a file: .npz of train_teacher.py, .pt of a released Cal-QL policy, or .onnx; "
+        f"The near-expert policy. {BUNDLED}: the package's teacher for these embedded data; "
+        f"{BEHAVIOR}: the package's expert, without a critic; {', '.join(ALGORITHMS)}: trained on "
+        "the data; a file: .npz of train_teacher.py, .pt of a released Cal-QL policy, or .onnx; "
         "my_module:policy: a function of raw observations [B, D] that returns actions [B, A] in "
         f"the environment's units; {NONE}: clone the data's own actions. Absent, for embedded "
         f"data: {BUNDLED} if the package has it, else {BEHAVIOR}.",
@@ -54,7 +54,7 @@ class TeacherSettings:
     stats_key: str | None = option(None, "Entry of the teacher in that file.", "teacher_stats_key")
     minutes: float | None = option(
         None,
-        "Wall-clock minutes at most to train a teacher on the data, with settings for "
+        "Maximum wall-clock minutes to train a teacher on the data, with settings for "
         "short trainings. Absent: 100,000 updates.",
         "teacher_minutes",
     )
