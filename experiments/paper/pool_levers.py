@@ -129,7 +129,7 @@ LEVERS: Mapping[str, Lever] = {
         change={"output_weight": 1.0, "unroll": 5}, students=((1.0, _NARROW),)
     ),
     "scikit-learn": Lever(members=(PoolMember(2, batch_size=200, max_age=400, ridge=1e-3),)),
-    "kernel 2": Lever({"kernel_weight": 2.0}),
+    "kernel 5": Lever({"kernel_weight": 5.0}),
     "teacher's labels": Lever(labelled=True),
 }
 
