@@ -64,7 +64,7 @@ def scores(
     Raises:
         evaluation.NotFiniteError: its training diverges.
     """
-    student = _student(learner, distilled)
+    student = student_of(learner, distilled)
     count = len(seeds) if student.deterministic else 1
     return np.concatenate(
         [
@@ -103,7 +103,7 @@ def scores_together(
             _or_none(learner, one, environment, seeds, episodes, progress, first_episode)
             for one in sets
         ]
-    student = _student(learner, sets[0])
+    student = student_of(learner, sets[0])
     count = 1 if student.deterministic else len(seeds)
     keys = [jax.random.split(split_key(jax.random.key(seed))["students"], 1) for seed in seeds]
     synthetic, normalizers = (
@@ -138,10 +138,11 @@ def _or_none(learner: OwnLearner, one: artefacts.DistilledSet, *how: Any) -> np.
 
 def advice(learner: OwnLearner, distilled: artefacts.DistilledSet) -> str:
     """What helps where its training diverges."""
-    return _student(learner, distilled).advice
+    return student_of(learner, distilled).advice
 
 
-def _student(learner: OwnLearner, distilled: artefacts.DistilledSet) -> Student:
+def student_of(learner: OwnLearner, distilled: artefacts.DistilledSet) -> Student:
+    """The student that a learner is on a set."""
     recipe = learner.recipe_on(distilled.card)
     student = make_student(recipe, distilled.synthetic.actions.shape[1])
     return ensemble(student) if learner.together > 1 else student
