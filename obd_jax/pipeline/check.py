@@ -183,7 +183,8 @@ def _run(path: str, summary: Summary, settings: CheckSettings) -> Iterator[str]:
         yield "           scores them in a task of Gymnasium as well"
     if rewarded:
         yield "  teacher  none comes with these data: td3_bc is trained on them for pi* and q*"
-        yield "           (rebrac, iql, cal_ql, or a file of yours)"
+        yield "           (rebrac, iql, cal_ql, or a file of yours), for three minutes as a"
+        yield "           first look; without --teacher_minutes it takes longer and is better"
         flags += ["--teacher=td3_bc", "--teacher_minutes=3"]
     else:
         yield "  teacher  none: without rewards that vary, the data's own actions are cloned"

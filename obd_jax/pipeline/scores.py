@@ -343,6 +343,11 @@ def run_summary(results: dict[str, Any], path: pathlib.Path) -> str:
         )
     if "networks" in results["returns"]:
         lines.append("networks: three layers, 1,000 training steps on the same set")
+    teacher, data_row = (results["returns"].get(name) for name in ("teacher", "data"))
+    if teacher and data_row and teacher["mean"] < data_row["mean"]:
+        lines.append(
+            "the teacher scores less than its data: train it for longer, or with another algorithm"
+        )
     lines.append(f"data: {data_card['source']}, {data_card['name']}")
     scored_in = results["provenance"].get("environment", {})
     if "reference_returns" in scored_in:

@@ -235,6 +235,22 @@ def test_the_summary_says_how_the_curves_last_point_is_not_the_score(prepared):
     assert curve.about["episodes"] == CURVE_STUDENTS * CURVE_EPISODES
 
 
+@pytest.mark.parametrize("teacher", [49.0, 50.0, None])
+def test_the_summary_says_that_a_teacher_is_worse_than_its_data(teacher):
+    means = {"synthetic": 40.0, "data": 50.0, **({} if teacher is None else {"teacher": teacher})}
+    row = {"iqm": 1.0, "ci95": (0, 2), "per_student": [1.0], "episodes": 10}
+    results = {
+        "returns": {name: {**row, "mean": mean} for name, mean in means.items()},
+        "unit": UNIT,
+        "curve": None,
+        "seconds": {},
+        "outer_steps": 20,
+        "provenance": {"data": {"source": "arrays", "name": "mine"}},
+    }
+    said = run_summary(results, pathlib.Path("a"))
+    assert ("the teacher scores less than its data" in said) == (teacher == 49.0)
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
