@@ -192,7 +192,8 @@ class Trial:
     @property
     def distillation(self) -> Distillation:
         """The default for pools with the lever's options."""
-        settings = with_options(preset("default", "pool"), **self.lever.options)
+        options = {"kernel_weight": 1.0, **self.lever.options}  # 5 is the default since.
+        settings = with_options(preset("default", "pool"), **options)
         return settings if self.steps is None else with_options(settings, outer_steps=self.steps)
 
     @property

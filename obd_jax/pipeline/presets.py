@@ -31,6 +31,7 @@ PAPER_STUDENT: dict[str, Any] = {
 _FOR_POOLS: dict[str, Any] = {
     "student": "pool",
     "ridge": 0.01,
+    "kernel_weight": 5.0,
     "temperature": 0.0,
     "least_return": 0.33,
     "early_steps": 50.0,

@@ -57,6 +57,7 @@ def test_the_transfer_preset_is_for_the_papers_students():
 
 
 def test_a_student_brings_its_outer_settings():
+    assert options("default", "pool")["kernel_weight"] == 5.0
     kernel = with_options(Distillation(), ridge=0.01, least_return=0.33)
     assert preset("default", "kernel", "av_pbc", "walker2d") == kernel
     mlp = options("default", "mlp")
