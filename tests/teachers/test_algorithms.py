@@ -424,6 +424,7 @@ def test_the_best_action_and_values_of_a_bandit_are_found(name):
     assert np.abs(found - truth).mean() < (0.5 if name == "cal_ql" else 0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_values_of_a_chain_are_found(name):
     _, critic = trained(name, chain(), steps=2000)
