@@ -54,8 +54,8 @@ LABELS = {
     "bc": "BC on all data",
     "teacher": "teacher",
 }
-# Folder, in that of the cells, of those whose seeds chose no setting.
-FRESH = "studies/fresh_seeds"
+# Folder, in that of the cells, of those whose seeds served for no choice of settings.
+HELD_OUT = "studies/held_out_seeds"
 # Differences shown: a row, and what it is compared with.
 EFFECTS = (
     ("sdw_av_pbc", "av_pbc"),
@@ -294,8 +294,8 @@ def effect(scores: Scores, kind: str, row: str, base: str) -> list[str]:
     ]
 
 
-def fresh_seeds(folder: pathlib.Path, table: Scores) -> list[str]:
-    """Rows on seeds that chose nothing; nothing, if there are no such cells.
+def held_out_seeds(folder: pathlib.Path, table: Scores) -> list[str]:
+    """Rows on held-out seeds; empty, if there are no such cells.
 
     Args:
         folder: of those cells.
@@ -307,10 +307,10 @@ def fresh_seeds(folder: pathlib.Path, table: Scores) -> list[str]:
     teacher = over_all(table.get(("teacher", "teacher"), {}))
     seeds = sorted({cell["seed"] for cell in found})
     lines = [
-        "## Seeds that chose nothing",
+        "## Held-out seeds",
         "",
-        f"The ridge was chosen with seeds of the table below. These rows have seeds "
-        f"{', '.join(map(str, seeds))}, with which nothing was chosen, and the same protocol. "
+        f"The ridge was chosen with the seeds of the table below. These rows have seeds "
+        f"{', '.join(map(str, seeds))}, which served for no choice, and the same protocol. "
         f"{len(found)} cells.",
         "",
         *heading(KINDS["kernel"]),
@@ -463,7 +463,7 @@ def document(folder: pathlib.Path, picture: str = "results.png") -> str:
         f"Teachers: {', '.join(teachers)}. Environments: {', '.join(backends)}. "
         f"{len(found)} cells; a cell that is empty was not run.",
         "",
-        *fresh_seeds(folder / FRESH, scores),
+        *held_out_seeds(folder / HELD_OUT, scores),
         "## The table",
         "",
         *heading("References"),
@@ -512,8 +512,8 @@ def run(settings: DocumentSettings) -> None:
     folder, out = pathlib.Path(settings.cells), pathlib.Path(settings.out)
     picture, scores = out.with_suffix(".png"), read(folder)[0]
     text, shares, effects = document(folder, picture.name), drawn(scores), drawn_effects(scores)
-    if (folder / FRESH).is_dir():
-        effects |= drawn_effects(read(folder / FRESH)[0], ", seeds that chose nothing")
+    if (folder / HELD_OUT).is_dir():
+        effects |= drawn_effects(read(folder / HELD_OUT)[0], ", held-out seeds")
     if shares is not None:
         save(draw_shares(shares), picture)
     if effects:

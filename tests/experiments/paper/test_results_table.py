@@ -130,8 +130,8 @@ def test_density_weights_have_a_picture_with_the_numbers_of_the_table(tmp_path):
     assert line in words
 
 
-def test_seeds_that_chose_nothing_have_a_table_of_their_own(tmp_path):
-    fresh = tmp_path / results_table.FRESH
+def test_held_out_seeds_have_a_table_of_their_own(tmp_path):
+    fresh = tmp_path / results_table.HELD_OUT
     for dataset in protocol.DATASETS:
         write_cell(tmp_path, dataset, "teacher", "teacher", 0, [[80.0, 80.0]])
         write_cell(tmp_path, dataset, "sdw_av_pbc", "kernel", 0, [[20.0]])
@@ -141,10 +141,10 @@ def test_seeds_that_chose_nothing_have_a_table_of_their_own(tmp_path):
             write_cell(fresh, dataset, "sdw_av_pbc_best_smooth", "kernel", seed, [[mean]])
             write_cell(fresh, dataset, "sdw_av_pbc", "kernel", seed, [[mean - 5]])
     text = results_table.document(tmp_path)
-    before, section = text.split("## Seeds that chose nothing")
+    before, section = text.split("## Held-out seeds")
     section, after = section.split("## The table")
     assert "good episodes" not in before
-    assert "have seeds 10, 11, with" in section
+    assert "have seeds 10, 11, which" in section
     label = "SDW-Av-PBC, good episodes, ridge 0.01"
     # (8 * 60 + (60 + 8) / 2) / 9 of 80.
     assert re.search(rf"\| {label} \| 71% \[.*\] \| 10%, hopper-medium, seed 11 \|", section)
