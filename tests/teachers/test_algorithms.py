@@ -435,6 +435,7 @@ def test_the_values_of_a_chain_are_found(name):
     np.testing.assert_allclose(first.mean(), 0.99, atol=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_policy_and_values_of_a_linear_regulator_are_found(name):
     recorded, gain, p = regulator()

@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_scores_are_kept_and_tabulated(folder, tmp_path, monkeypatch):
     scores = tmp_path / "scores.jsonl"
     settings = generalize.GeneralizationSettings(

@@ -42,6 +42,7 @@ def test_every_lever_does_the_same_work(name, monkeypatch):
         assert sum(weight for weight, _ in stage.students) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_sets_are_scored_and_kept(tmp_path, monkeypatch):
     path = tmp_path / "trials.jsonl"
     names = ("one student", "short trainings first")

@@ -17,6 +17,7 @@ from tests.pipeline.toy_runs import few_transitions
 ROOT = pathlib.Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_measures_are_kept_and_correlated(tmp_path, monkeypatch, capsys):
     few_transitions(monkeypatch, 2000)
     monkeypatch.setattr(offline_measures, "SIZES", (4, 64))

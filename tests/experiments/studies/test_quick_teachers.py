@@ -35,6 +35,7 @@ def test_every_algorithm_is_trained_on_every_data_set():
     assert found[-1].name == "halfcheetah-medium-td3_bc-full-0"
 
 
+@pytest.mark.slow
 def test_results_are_kept(tmp_path, monkeypatch, capsys):
     few_transitions(monkeypatch, 1000)
     monkeypatch.setattr(

@@ -71,6 +71,7 @@ def test_the_best_third_goes_on_and_trials_are_kept(tmp_path, monkeypatch):
     assert len(calls) == 14 + 10
 
 
+@pytest.mark.slow
 def test_a_trial_distils_for_its_seconds():
     settings = from_options(RunSettings, {"pairs": 8, "temperature": 0.0})
     task = search.Task(settings, "toy")

@@ -35,6 +35,7 @@ def cells(tmp_path, monkeypatch):
     return tmp_path / "new" / "cells.jsonl"
 
 
+@pytest.mark.slow
 def test_a_cell_is_run_once_and_says_what_it_depends_on(cells, monkeypatch):
     first = shared_cells.cached(TINY, "toy", cells)
     assert first["steps"] == 12
