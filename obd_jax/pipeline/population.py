@@ -36,7 +36,7 @@ class MemberSettings:
 
     seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the sets, in place of one seed.")
     temperatures: tuple[float, ...] | None = option(
-        None, "Temperatures of the density weights. Absent: one, that of --temperature."
+        None, "Temperatures of the density weights. Absent: one, that of a run."
     )
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ class TrainingSettings:
     minutes: float | None = option(
         None,
         "Maximum wall-clock minutes of training. Learning rates fall to 0 over the second half; "
-        "the policy is an average over the last updates. Unless --options differ, rebrac's batches "
+        "the policy is an average over the last updates. Unless options differ, rebrac's batches "
         "have 256 transitions and td3_bc's learning rate is 0.001. Absent: all updates.",
         "teacher_minutes",
     )

@@ -13,7 +13,7 @@ import pytest
 
 from obd_jax import artefacts, density, evaluation, runs
 from obd_jax.cli import STOPPED
-from obd_jax.pipeline import MemberSettings, RunSettings, population, run, run_population
+from obd_jax.pipeline import MemberSettings, RunSettings, population, preset, run, run_population
 from obd_jax.pipeline.population import member_name, members_of, population_summary
 from obd_jax.reporting import CONSOLE, SILENT, Clock
 from obd_jax.settings import from_options, to_options, with_options
@@ -31,7 +31,9 @@ TINY = {
 
 
 def tiny(out, **changes):
-    return from_options(RunSettings, {**TINY, "out": str(out), "density": "gaussian", **changes})
+    """The preset that the command starts from, with few steps."""
+    base = RunSettings(distillation=preset("default"))
+    return with_options(base, **{**TINY, "out": str(out), "density": "gaussian", **changes})
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_two_processes_find_what_one_finds(alone, tmp_path):
 
 def wait_for_steps(process):
     for line in process.stderr:
-        if line.startswith("distil"):
+        if line.startswith("distil, step"):
             break
     time.sleep(0.5)
 
