@@ -132,6 +132,7 @@ def one_by_one(tmp_path_factory):
     return [cell(folder, f"av_pbc_gaussian_0.1-kernel-{seed}") for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_seeds_in_one_program_are_those_one_by_one_even_if_it_is_stopped(
     one_by_one, tmp_path, capsys
 ):
@@ -161,6 +162,7 @@ def assert_same_set(found, expected):
     np.testing.assert_allclose(one.actions, other.actions, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_stopped_while_sets_are_handed_over_none_is_distilled_again(
     one_by_one, tmp_path, monkeypatch, capsys
 ):
@@ -246,6 +248,7 @@ def test_networks_of_several_stages_and_noise_are_those_one_by_one(tmp_path, mon
         assert card["provenance"]["seeds_together"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_seed_that_was_not_finite_in_one_program_is_distilled_alone(
     one_by_one, tmp_path, monkeypatch
 ):
