@@ -54,7 +54,7 @@ def test_tensorboard_has_scalars_the_curve_and_the_states(tmp_path):
     assert (histogram.num, histogram.min, histogram.max) == (12, 1, 1)
 
 
-def test_a_run_that_goes_on_takes_back_what_it_repeats(tmp_path):
+def test_a_run_that_resumes_takes_back_what_it_repeats(tmp_path):
     write(tmp_path / "run", (10, 20), ["tensorboard"])
     write(tmp_path / "run", (20, 30), ["tensorboard"])
     starts = [event.step for event in events(tmp_path / "run") if event.HasField("session_log")]

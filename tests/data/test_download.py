@@ -125,7 +125,7 @@ def test_a_file_arrives_whole_with_progress(server, tmp_path):
 
 
 @pytest.mark.parametrize("mood", ["drops", "stalls"])
-def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path, mood):
+def test_a_broken_connection_resumes_where_it_stopped(server, tmp_path, mood):
     server.moods = [mood, "good"]
     fetch(server, tmp_path / "data.hdf5")
     assert [wanted for _, wanted in server.requests] == [None, "bytes=600000-"]
@@ -138,7 +138,7 @@ def test_many_breaks_are_survived_as_long_as_something_arrives(server, tmp_path)
     assert len(server.requests) == 7
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
+def test_a_later_call_resumes_where_an_earlier_one_gave_up(server, tmp_path):
     server.moods = ["drops", "500"]
     with pytest.raises(InvalidInputError, match=r"600,000 bytes: .*500 .* resumes from there"):
         fetch(server, tmp_path / "data.hdf5", attempts=2)

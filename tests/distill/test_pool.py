@@ -283,7 +283,7 @@ def test_a_population_equals_its_members_one_after_another():
             np.testing.assert_allclose(found[index], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(tmp_path):
+def test_a_run_resumes_from_a_checkpoint_bit_for_bit(tmp_path):
     synthetic, batch = make_problem()
     distiller = distill.pool_distiller([MEMBER], optax.adam(0.05), students=[KERNEL])
     options = {"steps": 9, "batch_size": 5, "steps_per_call": 3}

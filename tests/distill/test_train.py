@@ -96,7 +96,7 @@ def test_the_same_key_gives_the_same_set_and_blocks_do_not_matter():
     )
 
 
-def test_a_run_that_goes_on_equals_the_one_that_never_stopped():
+def test_a_run_that_resumes_equals_the_one_that_never_stopped():
     """From any block, and with keys, moments and annealing where they were."""
     student = mean_student()
     noisy = student._replace(
@@ -117,7 +117,7 @@ def test_a_run_that_goes_on_equals_the_one_that_never_stopped():
             assert found["seconds"] > record["seconds"]
 
 
-def test_a_run_that_goes_on_has_the_rest_of_its_budget():
+def test_a_run_that_resumes_has_the_rest_of_its_budget():
     state, _ = train(steps=10)
     _, rest = train(steps=100, budget_seconds=1e4, state=state, seconds=9e3)
     assert rest[0]["progress"] == pytest.approx(0.9, abs=0.05)

@@ -186,7 +186,7 @@ esac
     assert "set ZONE" in lacking.stderr
 
 
-def test_the_kubernetes_job_goes_on_where_it_stopped():
+def test_the_kubernetes_job_resumes_where_it_stopped():
     job = yaml.safe_load((JOBS / "kubernetes.yaml").read_text())
     rules = job["spec"]["podFailurePolicy"]["rules"]
     actions = {

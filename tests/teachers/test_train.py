@@ -80,7 +80,7 @@ def test_data_that_teach_nothing_are_refused(changes, message):
         teachers.prepare(tiny(), recorded(**changes))
 
 
-def test_training_goes_on_bit_by_bit_where_it_stopped():
+def test_training_resumes_bit_by_bit_where_it_stopped():
     algorithm, key = tiny(), jax.random.key(3)
     made = teachers.prepare(algorithm, recorded())
     whole = teachers.train(key, algorithm, made, steps=40, block=10)
@@ -168,7 +168,7 @@ def test_steps_that_end_before_the_budget_are_annealed_too(monkeypatch):
     )
 
 
-def test_with_a_budget_it_goes_on_bit_by_bit_where_it_stopped(monkeypatch):
+def test_with_a_budget_it_resumes_bit_by_bit_where_it_stopped(monkeypatch):
     algorithm, key = tiny(), jax.random.key(3)
     made = teachers.prepare(algorithm, recorded())
     Watch(monkeypatch)  # It stands still: the progress is that of the steps.

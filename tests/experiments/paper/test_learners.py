@@ -168,7 +168,7 @@ def test_records_are_not_made_again_and_other_settings_are_refused(judged, monke
         learners.run(dataclasses.replace(wanted, seeds=(0,), episodes=4), SILENT)
 
 
-def test_a_stopped_command_goes_on_with_what_is_missing(sets, tmp_path, monkeypatch):
+def test_a_stopped_command_resumes_with_what_is_missing(sets, tmp_path, monkeypatch):
     made = []
     scores = judging._foreign_scores
 

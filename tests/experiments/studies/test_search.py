@@ -20,7 +20,7 @@ def test_candidates_differ_and_the_first_is_the_defaults():
     assert found == search.draw(SPACE, 6, seed=0)
 
 
-def test_the_best_third_goes_on_and_trials_are_kept(tmp_path, monkeypatch):
+def test_the_best_third_advances_and_trials_are_kept(tmp_path, monkeypatch):
     monkeypatch.setitem(search.SPACES, "kernel", SPACE)
     calls = []
 
