@@ -6,7 +6,7 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
 A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
 sets another number. With --distributed, all processes of a job run this same command; see
 `docs/jobs.md`. The flags of `run_sdw.py` apply to every set. --seeds and --temperatures replace
---seed and --temperature; --budget_minutes and --start are refused.
+--seed and --temperature; --budget_minutes, --start and --holdout are refused.
 """
 
 from obd_jax.cli.population import start

@@ -103,6 +103,9 @@ def test_help_of_a_population_lists_its_lists_too():
     own = {"config", "config_file", "distributed", *options_of(MemberSettings)}
     assert {*found["this command"]} == own
     assert "ridge" in found["student"]
+    listed = {flag for flags in found.values() for flag in flags}
+    refused = {"seed", "budget_minutes", "start", "holdout", "curve_points", "fqe_steps"}
+    assert listed == {*options_of(RunSettings), *own} - refused
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ from obd_jax.pipeline.synthesis import synthesize
 from obd_jax.reporting import CONSOLE, Reporter
 from obd_jax.settings import at_least, option, to_options, with_options
 
+# Mean returns of sets, by seed, of a data set, --average, --early_steps and a recording.
+Found = dict[tuple[str, float, float, int], list[float]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -32,6 +35,7 @@ class Settings:
     recordings: tuple[int, ...] = option((0, 1), "Seeds of the recordings.")
     seeds: tuple[int, ...] = option((20, 21, 22, 23, 24), "Seeds of the sets.")
     averages: tuple[float, ...] = option((0.0,), "Values of --average.")
+    early_steps: tuple[float, ...] = option((0.0,), "Values of --early_steps.")
     outer_steps: int | None = option(None, "Absent: the default's.")
     episodes: int = option(20, "Episodes of each set.")
     out: str = option("runs/robustness", "Folder of the records.")
@@ -42,29 +46,32 @@ class Settings:
         at_least(1, episodes=self.episodes)
 
 
-def distillation_of(settings: Settings, average: float) -> Distillation:
-    """The default for kernel students, with an average of the last sets."""
-    changed = with_options(preset("default"), average=average)
+def distillation_of(settings: Settings, average: float, early_steps: float) -> Distillation:
+    """The default for kernel students, with an average of the last sets and other weights."""
+    changed = with_options(preset("default"), average=average, early_steps=early_steps)
     if settings.outer_steps is None:
         return changed
     return with_options(changed, outer_steps=settings.outer_steps)
 
 
-def run(settings: Settings, reporter: Reporter = CONSOLE) -> dict[tuple[str, float, int], list]:
+def run(settings: Settings, reporter: Reporter = CONSOLE) -> Found:
     """Make the records that are missing and print the table.
 
     Returns:
-        Mean returns of the sets of every data set, average and recording, by seed.
+        Mean returns of all sets.
 
     Raises:
         InvalidInputError: a record that was made with other settings.
     """
-    found: dict[tuple[str, float, int], list] = {}
+    found: Found = {}
     for name, recording in itertools.product(settings.datasets, settings.recordings):
         problem: Problem | None = None
-        for average, seed in itertools.product(settings.averages, settings.seeds):
-            path = pathlib.Path(settings.out) / name / f"{recording}-{average:g}-{seed}.json"
-            distillation = distillation_of(settings, average)
+        for average, early_steps, seed in itertools.product(
+            settings.averages, settings.early_steps, settings.seeds
+        ):
+            file = f"{recording}-{average:g}-{early_steps:g}-{seed}.json"
+            path = pathlib.Path(settings.out) / name / file
+            distillation = distillation_of(settings, average, early_steps)
             config = {
                 **to_options(distillation),
                 "rows": settings.rows,
@@ -91,7 +98,9 @@ def run(settings: Settings, reporter: Reporter = CONSOLE) -> dict[tuple[str, flo
                 path.parent.mkdir(parents=True, exist_ok=True)
                 runs.write_json(path, record, indent=None)
                 reporter.note(f"{name}, recording {recording}, seed {seed}: {returns.mean():.1f}")
-            found.setdefault((name, average, recording), []).append(np.mean(record["returns"]))
+            found.setdefault((name, average, early_steps, recording), []).append(
+                float(np.mean(record["returns"]))
+            )
     print(table_of(found))
     return found
 
@@ -107,17 +116,19 @@ def _problem(name: str, rows: int, recording: int, reporter: Reporter) -> Proble
     return Problem(offline, environment=environments.parse_dataset(name)[0])
 
 
-def table_of(found: dict[tuple[str, float, int], list]) -> str:
+def table_of(found: Found) -> str:
     """Returns of the sets of each recording, their mean, its interval over seeds, and the worst."""
     lines = [
-        "| data set | average | recording | sets | mean [95% interval over seeds] | worst |",
-        "|---|---|---|---|---|---|",
+        "| data set | average | early_steps | recording | sets | mean [95% interval over seeds] "
+        "| worst |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for (name, average, recording), means in found.items():
+    for (name, average, early_steps, recording), means in found.items():
         interval = evaluation.seeds_interval([np.array(means)])
         shown = "" if interval is None else f" [{interval[0]:.0f}, {interval[1]:.0f}]"
+        each = " ".join(f"{mean:.0f}" for mean in means)
         lines.append(
-            f"| {name} | {average:g} | {recording} | {' '.join(f'{m:.0f}' for m in means)} "
+            f"| {name} | {average:g} | {early_steps:g} | {recording} | {each} "
             f"| {np.mean(means):.1f}{shown} | {min(means):.0f} |"
         )
     return "\n".join(lines)

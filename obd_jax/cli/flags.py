@@ -47,6 +47,12 @@ def define_flags(kind: type, base: Any = None) -> None:
         _HEADINGS[one.name] = one.title
 
 
+def hide_flags(*names: str) -> None:
+    """Leave flags that a command refuses out of the list of all."""
+    for name in names:
+        del _HEADINGS[name]
+
+
 def _help_of(one: Option, default: Any) -> str:
     needs = "".join(
         f" For --{choice}={' or '.join(kinds)}."

@@ -6,7 +6,7 @@ r"""Distil many sets of one data set in one program, over many devices, and scor
 A CPU is split into devices, as many of its cores as divide the sets equally; $JAX_NUM_CPU_DEVICES
 sets another number. With --distributed, all processes of a job run this same command; see
 `docs/jobs.md`. The flags of a run apply to every set. --seeds and --temperatures replace --seed and
---temperature; --budget_minutes and --start are refused.
+--temperature; --budget_minutes, --start and --holdout are refused.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import jax
 import joblib
 from absl import flags
 
-from obd_jax.cli.flags import define_flags, settings_from_flags
+from obd_jax.cli.flags import define_flags, hide_flags, refuse_given, settings_from_flags
 from obd_jax.cli.main import STOPPED, run_main, show_resume_command
 from obd_jax.cli.run import define_run_flags, run_settings
 from obd_jax.distill.mesh import devices_for
@@ -69,6 +69,7 @@ def main() -> None:
     """Run and print the summary."""
     if flags.FLAGS.distributed:
         join()
+    refuse_given(("curve_points", "fqe_steps"), "a population is scored once, in its environment")
     settings = run_settings()
     differ = settings_from_flags(MemberSettings)
     for name in ("seed", "temperature"):
@@ -97,6 +98,7 @@ def main() -> None:
 def start(about: str | None = None) -> None:
     """Run the command; `about` is the text of --help in place of this module's docstring."""
     define_run_flags()
+    hide_flags("seed", "budget_minutes", "start", "holdout", "curve_points", "fqe_steps")
     define_flags(MemberSettings)
     flags.DEFINE_bool("distributed", False, "Run as one of several processes of a job.")
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["distributed"])

@@ -11,6 +11,7 @@ from obd_jax.settings import OptionError, from_options
 from obd_jax.types import InvalidInputError
 
 SETTINGS = from_options(RunSettings, {"dataset": "toy", "out": "a"})
+UNUSED = ("curve_points", "fqe_steps")
 
 
 class Flags(dict):
@@ -22,7 +23,7 @@ def main(monkeypatch):
     """The command as one of several processes, with a run that ends as given."""
 
     def main(run, given=(), temperatures=None):
-        differ, names = MemberSettings((0,), temperatures), ("seed", "temperature")
+        differ, names = MemberSettings((0,), temperatures), ("seed", "temperature", *UNUSED)
         values = Flags({name: SimpleNamespace(present=name in given) for name in names})
         monkeypatch.setattr(population.flags, "FLAGS", values, raising=False)
         monkeypatch.setattr(population.jax.distributed, "initialize", lambda *_: None)
@@ -44,6 +45,12 @@ def raising(error):
 def test_bad_input_is_no_loss_of_a_process_whatever_it_says(main):
     with pytest.raises(InvalidInputError, match="Connection refused"):
         main(raising(InvalidInputError("download failed: Connection refused")))
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_what_it_does_not_use_is_refused(main, name):
+    with pytest.raises(OptionError, match=f"{name}.*scored once"):
+        main(raising(AssertionError()), given=(name,))
 
 
 @pytest.mark.parametrize("kind", [jax.errors.JaxRuntimeError, ValueError])

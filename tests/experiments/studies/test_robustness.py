@@ -23,7 +23,9 @@ def tiny(tmp_path):
 @pytest.mark.slow
 def test_every_set_is_made_once(tiny, monkeypatch):
     found = robustness.run(tiny)
-    keys = [("hopper-medium", average, recording) for recording in (0, 1) for average in (0.0, 0.5)]
+    keys = [
+        ("hopper-medium", average, 0.0, recording) for recording in (0, 1) for average in (0.0, 0.5)
+    ]
     assert list(found) == keys
     assert all(len(means) == 2 for means in found.values())
     means = [mean for each in found.values() for mean in each]
@@ -33,16 +35,17 @@ def test_every_set_is_made_once(tiny, monkeypatch):
 
 
 def test_the_average_is_all_that_differs(tiny):
-    plain, averaged = (robustness.distillation_of(tiny, average) for average in (0.0, 0.25))
+    plain, averaged = (robustness.distillation_of(tiny, average, 0.0) for average in (0.0, 0.25))
     assert (plain.outer.average, averaged.outer.average) == (0.0, 0.25)
     assert plain.objective == averaged.objective
     assert plain.outer.steps == averaged.outer.steps == 10
 
 
 def test_the_table_has_the_worst_set():
-    lines = robustness.table_of({("a", 0.25, 1): [100.0, 20.0], ("b", 0.0, 0): [5.0]}).splitlines()
-    assert lines[2] == "| a | 0.25 | 1 | 100 20 | 60.0 [-448, 568] | 20 |"
-    assert lines[3] == "| b | 0 | 0 | 5 | 5.0 | 5 |"
+    found = {("a", 0.25, 50.0, 1): [100.0, 20.0], ("b", 0.0, 0.0, 0): [5.0]}
+    lines = robustness.table_of(found).splitlines()
+    assert lines[2] == "| a | 0.25 | 50 | 1 | 100 20 | 60.0 [-448, 568] | 20 |"
+    assert lines[3] == "| b | 0 | 0 | 0 | 5 | 5.0 | 5 |"
 
 
 def test_what_there_is_not_is_refused():
