@@ -39,6 +39,7 @@ class ForeignLearner(NamedTuple):
     needs:   what is to be installed.
     module:  what is imported.
     random:  whether its seed changes it; else it is trained once.
+    many:    whether it takes hundreds of thousands of pairs.
     """
 
     about: str
@@ -46,6 +47,7 @@ class ForeignLearner(NamedTuple):
     needs: tuple[str, ...] = ("scikit-learn",)
     module: str = "sklearn"
     random: bool = False
+    many: bool = False
 
 
 def read(path: pathlib.Path) -> Pairs:
@@ -194,11 +196,12 @@ def _d3rlpy_bc(observations: np.ndarray, actions: np.ndarray, seed: int) -> Pred
 
 
 FOREIGN: Mapping[str, ForeignLearner] = {
-    "sklearn-mlp": ForeignLearner("MLPRegressor()", _estimator(_mlp()), random=True),
+    "sklearn-mlp": ForeignLearner("MLPRegressor()", _estimator(_mlp()), random=True, many=True),
     "sklearn-mlp-2x256": ForeignLearner(
         "MLPRegressor(hidden_layer_sizes=(256, 256))",
         _estimator(_mlp(hidden_layer_sizes=(256, 256))),
         random=True,
+        many=True,
     ),
     "sklearn-gp": ForeignLearner(
         "GaussianProcessRegressor(RBF() + WhiteKernel())", _estimator(_gaussian_process)
@@ -207,7 +210,7 @@ FOREIGN: Mapping[str, ForeignLearner] = {
         "GaussianProcessRegressor()", _estimator(_plain_gaussian_process)
     ),
     "sklearn-svr": ForeignLearner("MultiOutputRegressor(SVR())", _estimator(_support_vectors)),
-    "sklearn-knn": ForeignLearner("KNeighborsRegressor()", _estimator(_neighbours)),
+    "sklearn-knn": ForeignLearner("KNeighborsRegressor()", _estimator(_neighbours), many=True),
     "sklearn-forest": ForeignLearner("RandomForestRegressor()", _estimator(_forest), random=True),
     "sklearn-boosting": ForeignLearner(
         "MultiOutputRegressor(GradientBoostingRegressor())", _estimator(_boosting), random=True
@@ -216,8 +219,12 @@ FOREIGN: Mapping[str, ForeignLearner] = {
         f"2x256 ReLU, tanh output, Adam 1e-3, {STEPS:,} batches of 64, squared error",
         *(_torch_bc, ("torch",), "torch"),
         random=True,
+        many=True,
     ),
     "d3rlpy-bc": ForeignLearner(
-        f"BCConfig(), {STEPS:,} steps", *(_d3rlpy_bc, ("d3rlpy", "torch"), "d3rlpy"), random=True
+        f"BCConfig(), {STEPS:,} steps",
+        *(_d3rlpy_bc, ("d3rlpy", "torch"), "d3rlpy"),
+        random=True,
+        many=True,
     ),
 }

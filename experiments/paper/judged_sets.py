@@ -27,6 +27,9 @@ from obd_jax.types import InvalidInputError, SyntheticData
 Problems = dict[RunSettings, Problem]
 
 
+REFERENCES = ("random", "coreset", "all")
+
+
 class JudgedSet(NamedTuple):
     """A set and where its learners act.
 
@@ -117,11 +120,13 @@ def settings_behind(card: Mapping[str, Any], pairs: int) -> RunSettings:
     return dataclasses.replace(kept, distillation=distillation)
 
 
-def references(first: JudgedSet, out: pathlib.Path, reporter: Reporter) -> list[pathlib.Path]:
-    """Folders of real pairs, as many as those of a set, of its data, teacher and seed.
+def references(
+    first: JudgedSet, kinds: Sequence[str], out: pathlib.Path, reporter: Reporter
+) -> list[pathlib.Path]:
+    """Folders of real pairs of a set's data, teacher and seed.
 
-    "random" has random states with the teacher's actions, "coreset" has those of the coreset with
-    the data's. What is in `out` is not made again.
+    "random" has as many random states with the teacher's actions, "coreset" as many of the coreset
+    with the data's, "all" every row of the data. What is in `out` is not made again.
 
     Raises:
         InvalidInputError: the set's card names no data, the data or the teacher cannot be used, or
@@ -131,7 +136,7 @@ def references(first: JudgedSet, out: pathlib.Path, reporter: Reporter) -> list[
     pairs, seed, data = settings.distillation.start.pairs, settings.run.seed, settings.data
     name = data.dataset or pathlib.Path(str(data.dataset_path)).stem
     name = f"{name.replace('/', '-')}-{pairs}-{seed}"
-    places = {kind: out / f"{kind}-{name}" for kind in ("random", "coreset")}
+    places = {kind: out / f"{kind}-{name}" for kind in kinds}
     config, defaults = to_options(settings), defaults_of(RunSettings)
     absent = {
         kind: place
@@ -150,14 +155,21 @@ def _make_references(
     problem = load_problem(settings, reporter)
     prepared = prepare(jax.random.key(settings.run.seed), problem, settings.distillation, reporter)
     for kind, place in places.items():
-        reporter.note(f"{place.name}: {settings.distillation.start.pairs} real pairs")
-        if kind == "random":
+        if kind == "all":
+            chosen = _all_rows(prepared)
+        elif kind == "random":
             chosen = _relabelled(prepared, settings.distillation.start.pairs)
         else:
             chosen = coreset(settings.distillation, prepared, {}, reporter)
+        reporter.note(f"{place.name}: {len(chosen.actions):,} real pairs")
         card = set_card(prepared, to_options(settings), kind, None, seed=settings.run.seed)
         place.mkdir(parents=True, exist_ok=True)
         artefacts.save(place, artefacts.DistilledSet(chosen, prepared.normalizer, card))
+
+
+def _all_rows(prepared: Prepared) -> SyntheticData:
+    """Every row that is distilled, with the data's actions."""
+    return SyntheticData(prepared.own.observations, prepared.own.actions)
 
 
 def _relabelled(prepared: Prepared, pairs: int) -> SyntheticData:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import own_learners
 from foreign import FOREIGN
-from judged_sets import JudgedSet, Problems, teacher_scores
+from judged_sets import REFERENCES, JudgedSet, Problems, teacher_scores
 from own_learners import OWN
 
 from obd_jax import artefacts, runs
@@ -23,6 +23,8 @@ from obd_jax.types import InvalidInputError
 
 Json = dict[str, Any]
 LEARNERS = (*OWN, *FOREIGN)
+# For learners whose every step is over all pairs, or that take all pairs with all others.
+MOST_PAIRS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +32,11 @@ class LearnersSettings:
     """Which learners are trained on which sets, and where their records are kept."""
 
     sets: tuple[str, ...] = option((), "Run folders, or their distilled.npz. Required.")
-    references: bool = option(
-        False,
-        "Also judges as many real pairs, of the first set's data and seed: random ones with the "
-        "teacher's actions, and the coreset.",
+    references: tuple[str, ...] = option(
+        (),
+        "Real pairs to judge too, of the first set's data and seed. random: as many as the set, "
+        "with the teacher's actions; coreset: as many, with the data's; all: every row of the "
+        "data, for learners that train on parts of it.",
     )
     learners: tuple[str, ...] = option(LEARNERS, "Learners.")
     seeds: tuple[int, ...] = option((0, 1, 2), "Seeds of the learners.")
@@ -43,6 +46,8 @@ class LearnersSettings:
     def __post_init__(self) -> None:
         for each in self.learners:
             one_of("learners", each, LEARNERS)
+        for kind in self.references:
+            one_of("references", kind, REFERENCES)
         at_least(1, episodes=self.episodes)
         if not self.seeds:
             raise OptionError("{seeds} must be given, at least one")
@@ -167,6 +172,12 @@ def _write(
     return record
 
 
+def _refuse_many(sets: Sequence[JudgedSet]) -> None:
+    pairs = len(sets[0].distilled.synthetic.actions)
+    if pairs > MOST_PAIRS:
+        raise SkippedError(f"{pairs:,} pairs are too many for it")
+
+
 def _own_scores(
     learner: str,
     sets: Sequence[JudgedSet],
@@ -174,6 +185,7 @@ def _own_scores(
     clock: Clock,
     reporter: Reporter,
 ) -> list[Json]:
+    _refuse_many(sets)
     distilled = [each.distilled for each in sets]
     with clock("train, roll out"):
         all_returns = own_learners.scores_together(
@@ -199,6 +211,8 @@ def _foreign_scores(
 ) -> list[Json]:
     del reporter
     one = FOREIGN[learner]
+    if not one.many:
+        _refuse_many(sets)
     if (reason := foreign.missing(one)) is not None:
         raise SkippedError(reason)
     with clock("train, roll out"):

@@ -1,6 +1,7 @@
 r"""Judge distilled sets by many learners, most of which no set was made for.
 
-    python experiments/paper/learners.py --sets=runs/hopper,runs/other/distilled.npz --references
+    python experiments/paper/learners.py --sets=runs/hopper,runs/other/distilled.npz \
+        --references=random,coreset
 
 Each learner is trained on each set and rolled out: the package's own, scikit-learn's, and those in
 PyTorch and of d3rlpy if these are installed. A record that is in --out is read, not made again;
@@ -34,7 +35,8 @@ def run(settings: LearnersSettings, reporter: Reporter = CONSOLE) -> Json:
     out = pathlib.Path(settings.out)
     sets = read_sets(settings.sets)
     if settings.references:
-        sets = read_sets([*settings.sets, *references(sets[0], out / "references", reporter)])
+        made = references(sets[0], settings.references, out / "references", reporter)
+        sets = read_sets([*settings.sets, *made])
     problems: Problems = {}
     teachers = {each.label: teacher_record(each, settings, problems, reporter) for each in sets}
     problems.clear()

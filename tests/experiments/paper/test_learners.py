@@ -20,12 +20,14 @@ import pytest
 
 from obd_jax import artefacts, data, environments, evaluation, toy
 from obd_jax.evaluation import FINAL_SEED, RolloutSettings
-from obd_jax.pipeline import RescoreSettings, rescore
+from obd_jax.pipeline import RescoreSettings, RunSettings, load_problem, rescore
 from obd_jax.reporting import SILENT
+from obd_jax.settings import with_options
 from obd_jax.students import KernelRecipe, MLPRecipe, to_card
 from obd_jax.types import InvalidInputError, Normalizer, SyntheticData
 
 PAIRS = 64
+KINDS = ("random", "coreset")
 
 
 def save_set(folder, seed=0, recipe=None, data_card=None):
@@ -72,14 +74,14 @@ def judged(sets, tmp_path_factory):
         patch.setitem(judging.OWN, "mlp-1x256", own_learners.OwnLearner(few))
         patch.setitem(judging.OWN, "papers-ensemble", own_learners.OwnLearner(few, together=10))
         names = ("kernel", "mlp-1x256", "papers-ensemble", "sklearn-mlp", "sklearn-knn")
-        wanted = settings_for(folder, *names, references=True, sets=tuple(map(str, sets)))
+        wanted = settings_for(folder, *names, references=KINDS, sets=tuple(map(str, sets)))
         yield folder / "out", wanted, learners.run(wanted, SILENT)
 
 
 def test_the_table_has_a_row_for_every_learner_and_a_column_for_every_set(judged, capsys):
     out, wanted, summary = judged
     lines = (out / "table.md").read_text().splitlines()
-    references = [f"{kind}-toy-{PAIRS}-0" for kind in ("random", "coreset")]
+    references = [f"{kind}-toy-{PAIRS}-0" for kind in KINDS]
     assert lines[0] == f"| learner | one | two | {' | '.join(references)} |"
     names = [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]]
     whole = "mean of the 5 learners with a return on every set"
@@ -221,7 +223,7 @@ def test_a_set_without_its_data_has_no_teacher_beside_it(tmp_path):
     assert "- teacher: skipped the card of the set names no data" in text
     assert summary["learners"]["sklearn-knn"]["alone"]["share_of_teacher"] is None
     with pytest.raises(InvalidInputError, match="names no data"):
-        learners.run(dataclasses.replace(wanted, references=True), SILENT)
+        learners.run(dataclasses.replace(wanted, references=KINDS), SILENT)
 
 
 def test_a_learner_that_diverges_is_a_finding(sets, tmp_path, monkeypatch):
@@ -252,10 +254,7 @@ def test_what_a_library_warns_of_is_recorded(sets):
 
 def test_references_are_those_of_the_data_and_are_made_once(judged, sets, tmp_path):
     out = judged[0]
-    found = {
-        kind: artefacts.load(out / f"references/{kind}-toy-{PAIRS}-0")
-        for kind in ("random", "coreset")
-    }
+    found = {kind: artefacts.load(out / f"references/{kind}-toy-{PAIRS}-0") for kind in KINDS}
     for one in found.values():
         assert one.synthetic.observations.shape == (PAIRS, 4)
         assert one.recipe == KernelRecipe(ridge=0.01, depth=2)
@@ -265,12 +264,30 @@ def test_references_are_those_of_the_data_and_are_made_once(judged, sets, tmp_pa
     (first, *_), others = judged_sets.read_sets(sets[:1]), dict[str, bytes]()
     for path in (out / "references").glob("*/card.json"):
         others[path] = path.read_bytes()
-    judged_sets.references(first, out / "references", SILENT)
+    judged_sets.references(first, KINDS, out / "references", SILENT)
     assert all(path.read_bytes() == before for path, before in others.items())
     card = {**first.distilled.card, "config": {"dataset": "toy", "precision": "high"}}
     first = first._replace(distilled=dataclasses.replace(first.distilled, card=card))
     with pytest.raises(InvalidInputError, match="made with precision=highest, not high"):
-        judged_sets.references(first, out / "references", SILENT)
+        judged_sets.references(first, KINDS, out / "references", SILENT)
+
+
+def test_all_rows_are_for_learners_that_train_on_parts(sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "MOST_PAIRS", PAIRS)
+    names = ("kernel", "sklearn-svr", "sklearn-knn")
+    wanted = settings_for(tmp_path, *names, references=("all",), sets=(str(sets[0]),))
+    summary = learners.run(wanted, SILENT)
+    (label,) = (label for label in summary["sets"] if label.startswith("all-"))
+    everything = artefacts.load(tmp_path / "out/references" / label)
+    raw = everything.normalizer.denormalize(everything.synthetic.observations)
+    config = {"dataset": "toy"}
+    offline = load_problem(with_options(RunSettings(), **config), SILENT).data
+    np.testing.assert_allclose(raw, offline.observations, atol=1e-4)
+    np.testing.assert_array_equal(everything.synthetic.actions, offline.actions)
+    for name in names[:2]:
+        skipped = summary["learners"][name][label]["skipped"]
+        assert skipped == f"{len(raw):,} pairs are too many for it"
+    assert np.shape(summary["learners"]["sklearn-knn"][label]["returns"]) == (1, 4)
 
 
 def test_every_learner_of_another_library_acts_on_a_small_set(sets, monkeypatch):
