@@ -144,6 +144,7 @@ def _torch_bc(observations: np.ndarray, actions: np.ndarray, seed: int) -> Predi
     import torch
     from torch import nn
 
+    torch.set_num_threads(1)  # Several threads are slower on batches of this size.
     torch.manual_seed(seed)
     network = nn.Sequential(
         nn.Linear(observations.shape[1], 256),
@@ -171,7 +172,9 @@ def _torch_bc(observations: np.ndarray, actions: np.ndarray, seed: int) -> Predi
 
 def _d3rlpy_bc(observations: np.ndarray, actions: np.ndarray, seed: int) -> Predict:
     import d3rlpy
+    import torch
 
+    torch.set_num_threads(1)
     d3rlpy.seed(seed)
     # One episode of all pairs: BC looks at no reward and no next state.
     ends = np.zeros(len(actions), np.float32)
