@@ -20,7 +20,7 @@ class PictureSettings:
     """What is read and written."""
 
     summary: str = option(
-        "docs/results/studies/one_set/summary.json", "Summary of learners.py to read."
+        "docs/results/studies/one_set/pool.json", "Summary of learners.py to read."
     )
     out: str = option("docs/one_set.png", "Picture to write.")
 

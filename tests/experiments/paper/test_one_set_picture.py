@@ -12,7 +12,7 @@ from pictures import words_in
 from obd_jax.types import InvalidInputError
 
 DOCS = pathlib.Path(one_set_picture.__file__).parents[2] / "docs"
-SUMMARY = DOCS / "results/studies/one_set/summary.json"
+SUMMARY = DOCS / "results/studies/one_set/pool.json"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,9 @@ def summary():
     return json.loads(SUMMARY.read_text())
 
 
-def test_the_committed_table_is_that_of_the_summary(summary):
+@pytest.mark.parametrize("kind", ["pool", "default", "random", "coreset"])
+def test_the_committed_tables_are_those_of_the_summaries(kind):
+    summary = json.loads(SUMMARY.with_stem(kind).read_text())
     assert shares_of(summary) in (DOCS / "one_set_table.md").read_text()
 
 
