@@ -12,6 +12,7 @@ from protocol import (
     FOR_MLPS,
     GRID,
     KERNEL,
+    PAIRS,
     POLICIES,
     ROWS,
     SELECTED,
@@ -46,6 +47,7 @@ class TableSettings:
     seeds: tuple[int, ...] = option((0, 1, 2), "Seeds.")
     source: str = option("auto", f"Of the data: one of {', '.join(data.SOURCES)}.")
     data_rows: int = option(0, "Rows of embedded data; 0: as many as D4RL has.")
+    pairs: int = option(PAIRS, "Of each set.")
     outer_steps: int | None = option(None, "Of each distillation; absent: the family's default.")
     budget_minutes: float | None = option(None, "Of each distillation at most.")
     together: bool | None = option(
@@ -94,6 +96,7 @@ class Cell:
             source=table.source,
             data_rows=table.data_rows,
             density_states=DENSITY_STATES,
+            pairs=table.pairs,
             seed=self.seed,
             budget_minutes=table.budget_minutes,
             **options,

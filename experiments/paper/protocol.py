@@ -90,6 +90,8 @@ FAMILIES = ("kernel", "mlp")
 
 # Options of kernel students that were the default before 0.2; rows say where they differ.
 KERNEL = {"ridge": 1e-3, "least_return": 0.0}
+# Of a set.
+PAIRS = 256
 # States that densities are fitted to, the default before 0.2.
 DENSITY_STATES = 200_000
 # Of a kernel student, a clone and a teacher; each MLP has half of them.
