@@ -15,14 +15,14 @@ import numpy as np
 import own_learners
 from own_learners import OWN
 
-from obd_jax import artefacts, distill
+from obd_jax import artefacts, distill, runs
 from obd_jax.cli import define_flags, run_main, settings_from_flags
 from obd_jax.cli.flags import read_config
 from obd_jax.pipeline import RunSettings, load_problem
 from obd_jax.pipeline.preparation import prepare
 from obd_jax.pipeline.targets import make_objective, reweight
 from obd_jax.reporting import CONSOLE, Clock, Reporter
-from obd_jax.settings import OptionError, at_least, one_of, option
+from obd_jax.settings import OptionError, at_least, one_of, option, to_options
 from obd_jax.types import Array, Key, Student, SyntheticData, Targets
 
 
@@ -34,6 +34,7 @@ class ErrorSettings:
     learners: tuple[str, ...] = option(("kernel", "mlp-3x256"), "Learners of the package.")
     tries: int = option(2, "Learners of a kind, trained with other seeds.")
     states: int = option(4096, "States, drawn at random.")
+    out: str = option("runs/fit_errors", "Folder of the record.")
 
     def __post_init__(self) -> None:
         for learner in self.learners:
@@ -56,7 +57,7 @@ def targets_of(folder: pathlib.Path, states: int, reporter: Reporter) -> Targets
 
 
 def run(settings: ErrorSettings, reporter: Reporter = CONSOLE) -> dict[str, dict[str, list[float]]]:
-    """Print and return the errors of every learner's tries on every run's set.
+    """Print, write and return the errors of every learner's tries on every run's set.
 
     Raises:
         InvalidInputError: no runs, or one that cannot be read.
@@ -66,9 +67,11 @@ def run(settings: ErrorSettings, reporter: Reporter = CONSOLE) -> dict[str, dict
     folders = [pathlib.Path(each) for each in settings.runs]
     targets = targets_of(folders[0], settings.states, reporter)
     found: dict[str, dict[str, list[float]]] = {}
+    cards = {}
     print(f"| run | {' | '.join(settings.learners)} |\n|{'---|' * (len(settings.learners) + 1)}")
     for folder in folders:
         distilled = artefacts.load(folder)
+        cards[str(folder)] = distilled.card
         found[str(folder)] = errors = {}
         for name in settings.learners:
             student = own_learners.student_of(OWN[name], distilled)
@@ -78,6 +81,16 @@ def run(settings: ErrorSettings, reporter: Reporter = CONSOLE) -> dict[str, dict
             ]
         shown = (" ".join(f"{error:.3f}" for error in each) for each in errors.values())
         print(f"| {folder.name} | {' | '.join(shown)} |", flush=True)
+    record = {
+        "errors": found,
+        "cards": cards,
+        "config": to_options(settings),
+        "provenance": artefacts.provenance(),
+    }
+    out = pathlib.Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    runs.write_json(out / "fit_errors.json", record)
+    print(f"\nwritten to {out / 'fit_errors.json'}")
     return found
 
 

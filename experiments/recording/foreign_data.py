@@ -3,9 +3,8 @@
     python experiments/recording/foreign_data.py --env=hopper --policies=POLICIES \
         --stats=d4rl_stats.json --out=runs/foreign/hopper.hdf5
 
-Another library trained these policies, with another algorithm (CORL, Cal-QL), so nothing of this
-package was tuned on such data. Each policy of the environment acts with each deviation of noise for
-an equal share of the rows.
+Another library trained these policies, with another algorithm (CORL, Cal-QL). Each policy of the
+environment acts with each deviation of noise for an equal share of the rows.
 """
 
 import dataclasses

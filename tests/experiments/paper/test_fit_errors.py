@@ -37,8 +37,10 @@ def folders(tmp_path_factory):
         yield found
 
 
-def test_errors_are_those_of_the_policy_on_the_first_runs_states(folders, capsys):
-    settings = ErrorSettings(tuple(map(str, folders)), ("kernel", "mlp-1x256"), states=10_000)
+def test_errors_are_those_of_the_policy_on_the_first_runs_states(folders, tmp_path, capsys):
+    settings = ErrorSettings(
+        tuple(map(str, folders)), ("kernel", "mlp-1x256"), states=10_000, out=str(tmp_path)
+    )
     found = fit_errors.run(settings, SILENT)
     few, many = (found[str(folder)] for folder in folders)
     assert many["kernel"][0] < few["kernel"][0]
@@ -54,6 +56,11 @@ def test_errors_are_those_of_the_policy_on_the_first_runs_states(folders, capsys
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| run | kernel | mlp-1x256 |"
     assert lines[3].startswith(f"| {folders[1].name} | {expected:.3f} | ")
+    record = json.loads((tmp_path / "fit_errors.json").read_text())
+    assert record["errors"] == found
+    card = record["cards"][str(folders[1])]
+    assert card["config"]["state_noise"] == 0.1
+    assert card["provenance"]["data"]["sha256"] == distilled.card["provenance"]["data"]["sha256"]
 
 
 def test_what_there_is_not_is_refused():
