@@ -10,13 +10,14 @@ import numpy as np
 from content import coreset
 from own_learners import kernel_of
 
-from obd_jax import artefacts, distill, evaluation, runs
+from obd_jax import artefacts, distill, evaluation, runs, teachers
 from obd_jax.data import DataSettings
 from obd_jax.data.cache import sha256
 from obd_jax.environments import EnvironmentSpec
 from obd_jax.pipeline import Problem, RunSettings, load_problem
 from obd_jax.pipeline.preparation import Prepared, prepare, set_card
 from obd_jax.pipeline.rescore import entry, environment_of_card, precision_of
+from obd_jax.pipeline.scores import roll_out_teacher
 from obd_jax.pipeline.settings import in_its_precision
 from obd_jax.reporting import Reporter
 from obd_jax.settings import OptionError, defaults_of, from_options, options_of, to_options
@@ -175,7 +176,8 @@ def _all_rows(prepared: Prepared) -> SyntheticData:
 def _relabelled(prepared: Prepared, pairs: int) -> SyntheticData:
     """Random states, those of the row "random" of the papers' table, with the teacher's actions."""
     rows = distill.uniform(prepared.keys["random_real"], prepared.own, pairs)
-    assert prepared.teacher is not None
+    if prepared.teacher is None:
+        raise OptionError("{references}=random has the teacher's actions, and there is no teacher")
     actions = prepared.teacher.act(prepared.data.observations[np.asarray(rows)])
     return SyntheticData(prepared.own.observations[rows], jax.numpy.asarray(actions))
 
@@ -186,17 +188,19 @@ def teacher_scores(
     """Returns [1, E] of the teacher of a set's card.
 
     Raises:
-        InvalidInputError: the card names no data, or data or teacher cannot be used.
+        InvalidInputError: the card names no data or no teacher, or these cannot be used.
     """
     settings = settings_behind(judged.distilled.card, len(judged.distilled.synthetic.actions))
     # What the teacher and its data depend on.
     plain = RunSettings(data=settings.data, teacher=settings.teacher)
     if plain not in problems:
         problems[plain] = load_problem(plain, reporter)
-    return evaluation.score_act(
-        problems[plain].teacher.act,
-        judged.environment,
-        episodes=episodes,
-        seed=evaluation.FINAL_SEED,
-        progress=reporter.progress("roll out teacher, steps"),
+    teacher = problems[plain].teacher
+    if teacher in (None, teachers.NONE):
+        raise InvalidInputError("the set was made without a teacher")
+    returns = roll_out_teacher(
+        teacher, judged.environment, reporter, episodes, evaluation.FINAL_SEED
     )
+    if returns is None:
+        raise InvalidInputError("JAX cannot trace the teacher")
+    return returns

@@ -41,7 +41,8 @@ def run_settings() -> RunSettings:
     if flags.FLAGS.config_file is None:
         given = given_options(RunSettings)
         task = given.get("env") or given.get("dataset") or ""
-        student, objective = given.get("student", "kernel"), given.get("objective")
+        without_teacher = "dbc" if given.get("teacher") == "none" else None
+        student, objective = given.get("student", "kernel"), given.get("objective", without_teacher)
         base = RunSettings(
             distillation=pipeline.preset(flags.FLAGS.config, student, objective, task)
         )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from obd_jax.pipeline.settings import Distillation
-from obd_jax.settings import from_options, one_of
+from obd_jax.settings import from_options, one_of, with_options
 
 # What `docs/results.md` found best for kernel students, beside density weights.
 _FOR_KERNELS: dict[str, Any] = {"student": "kernel", "ridge": 0.01, "least_return": 0.33}
@@ -106,10 +106,11 @@ def preset(
     Args:
         name: one of `PRESETS`.
         student: for "default".
-        objective: for "paper".
+        objective: of the set; for "dbc" without noise on states, which a teacher would label.
         task: for "paper".
     """
     one_of("preset", name, PRESETS)
-    if name == "default":
-        return default(student)
-    return paper(objective, task) if name == "paper" else transfer()
+    if name == "paper":
+        return paper(objective, task)
+    found = default(student) if name == "default" else transfer()
+    return with_options(found, state_noise=0.0) if objective == "dbc" else found

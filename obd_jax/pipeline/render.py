@@ -153,7 +153,10 @@ def teacher_of_card(card: dict[str, Any], reporter: Reporter) -> Teacher | None:
         read = teachers.load_file(name, stats, stats_key)
         found = read if isinstance(read, Teacher) else None
     if found is None or found.provenance.sha256 != recorded.get("sha256"):
-        reporter.note(f"the teacher is not shown: {name} is missing or has changed")
+        reporter.note(
+            f"the teacher is not shown: {name} is missing, has changed, or is a function or ONNX "
+            "file, which are not drawn"
+        )
         return None
     return found
 

@@ -69,7 +69,8 @@ def environment_of_card(
     if found is None and recorded.get("name") is not None:
         found = environments.from_card(recorded)
     if found is None:
-        raise OptionError("the set's card names no environment; give {env}")
+        advice = "" if given is None else "; give {env}"
+        raise OptionError(f"the set's card names no environment{advice}")
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from obd_jax import artefacts, distill, environments, evaluation, runs, students
 from obd_jax.data.cache import cached
+from obd_jax.environments import EnvironmentSpec
 from obd_jax.evaluation import (
     CURVE_EPISODES,
     CURVE_SEED,
@@ -24,7 +25,7 @@ from obd_jax.pipeline.offline import measures_table
 from obd_jax.pipeline.preparation import Prepared, make_student
 from obd_jax.reporting import Clock, Reporter
 from obd_jax.students import MLPRecipe
-from obd_jax.types import InvalidInputError, SyntheticData
+from obd_jax.types import InvalidInputError, SyntheticData, Teacher
 
 
 def score(
@@ -63,10 +64,19 @@ def score_teacher(
 
     None: there is none, or JAX cannot trace it, and the environment is simulated in JAX.
     """
-    teacher, environment = prepared.teacher, prepared.environment
-    assert environment is not None
-    if teacher is None:
+    assert prepared.environment is not None
+    if prepared.teacher is None:
         return None
+    return roll_out_teacher(prepared.teacher, prepared.environment, reporter, episodes, seed)
+
+
+def roll_out_teacher(
+    teacher: Teacher, environment: EnvironmentSpec, reporter: Reporter, episodes: int, seed: int
+) -> np.ndarray | None:
+    """Returns [1, E] of a teacher, in the environment's unit.
+
+    None: JAX cannot trace it, and the environment is simulated in JAX.
+    """
     traced = traceable(teacher.act, np.zeros((1, teacher.observation_size), np.float32))
     if not traced and not environment.in_gymnasium:
         reporter.note(

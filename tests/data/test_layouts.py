@@ -513,6 +513,14 @@ def test_the_same_table_from_memory_csv_and_parquet(tmp_path):
             np.testing.assert_array_equal(getattr(data, name), getattr(plain, name))
 
 
+def test_the_name_of_a_table_may_be_in_capitals_and_that_of_parquet_any(tmp_path):
+    small = load_file(table_csv(tmp_path), columns=COLUMNS)
+    capital = (tmp_path / "log.csv").rename(tmp_path / "LOG.CSV")
+    parquet_file = table_parquet(tmp_path).rename(tmp_path / "log.csv")
+    for path in (capital, parquet_file):
+        np.testing.assert_array_equal(load_file(path, columns=COLUMNS).actions, small.actions)
+
+
 def test_the_hash_of_a_folder_depends_on_every_file(tmp_path):
     lists_parquet(tmp_path)
 

@@ -65,6 +65,13 @@ def test_a_student_brings_its_outer_settings():
     assert options("default", "lazy_mlp")["student"] == "lazy_mlp"
 
 
+@pytest.mark.parametrize(("name", "student"), [("default", "pool"), ("transfer", "mlp")])
+def test_noise_on_states_is_for_sets_with_a_teacher(name, student):
+    with_teacher = options(name, student)
+    assert with_teacher["state_noise"] > 0
+    assert options(name, student, "dbc") == {**with_teacher, "state_noise": 0.0}
+
+
 @pytest.mark.parametrize(
     ("objective", "environment", "steps"),
     [

@@ -168,6 +168,8 @@ def test_a_card_without_a_student_needs_one(card, message):
 
 def test_a_card_without_an_environment_needs_one():
     with pytest.raises(InvalidInputError, match="names no environment; give env"):
+        MODULE.environment_of_card({}, EnvironmentSettings())
+    with pytest.raises(InvalidInputError, match=r"names no environment$"):
         MODULE.environment_of_card({"provenance": {"environment": None}})
     assert MODULE.environment_of_card({}, EnvironmentSettings("hopper")).name == "hopper"
     card = {"provenance": {"environment": {"name": "walker2d"}}}

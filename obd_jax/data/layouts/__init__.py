@@ -42,7 +42,7 @@ def read_recording(path: pathlib.Path, columns: str | None = None) -> Recording:
         return _read_folder(path, columns)
     suffix = _suffix(path)
     if suffix in TABLE_SUFFIXES:
-        return read_tables(path, [path], columns)
+        return read_tables(path, [path], suffix, columns)
     if columns is not None:
         raise OptionError(f"{{columns}} is for CSV and Parquet, which {path} is not")
     if suffix == ".npz":
@@ -74,13 +74,14 @@ def _suffix(path: pathlib.Path) -> str:
 
 def _read_folder(path: pathlib.Path, columns: str | None) -> Recording:
     """Arrays of a folder."""
-    tables = [
-        files
+    tables = {
+        suffix: files
         for suffix in TABLE_SUFFIXES
         if (files := sorted(file for file in path.iterdir() if file.suffix.lower() == suffix))
-    ]
+    }
     if len(tables) == 1:
-        return read_tables(path, tables[0], columns)
+        ((suffix, files),) = tables.items()
+        return read_tables(path, files, suffix, columns)
     if columns is not None:
         raise OptionError(f"{{columns}} is for CSV and Parquet files, of which {path} has none")
     if is_lerobot(path):

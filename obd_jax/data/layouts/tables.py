@@ -59,7 +59,9 @@ def parse_columns(text: str) -> dict[str, list[str]]:
     return found
 
 
-def read_tables(path: pathlib.Path, files: list[pathlib.Path], columns: str | None) -> Recording:
+def read_tables(
+    path: pathlib.Path, files: list[pathlib.Path], suffix: str, columns: str | None
+) -> Recording:
     """Rows of one file, or of the files of a folder, one after the other.
 
     Without `columns`, columns are found by the names of arrays in npz files. In `columns`, `*`
@@ -70,12 +72,16 @@ def read_tables(path: pathlib.Path, files: list[pathlib.Path], columns: str | No
     Args:
         path: what was given, for errors.
         files: of the table.
+        suffix: of their kind, one of `TABLE_SUFFIXES`.
         columns: as of `parse_columns`, or None.
 
     Raises:
         InvalidInputError: a column that there is not, no numbers, or files that differ.
     """
-    read = [(_csv_table if file.suffix in CSV_SUFFIXES else _parquet_table)(file) for file in files]
+    kind, open_table = (
+        ("CSV", _csv_table) if suffix in CSV_SUFFIXES else ("Parquet", _parquet_table)
+    )
+    read = [open_table(file) for file in files]
     names = read[0].names
     for file, table in zip(files, read, strict=True):
         if table.names != names:
@@ -100,7 +106,7 @@ def read_tables(path: pathlib.Path, files: list[pathlib.Path], columns: str | No
     if "timeouts" in fields:
         sources.setdefault("timeouts", f"last rows of {listed(chosen.get(_EPISODES, ['files']))}")
     return Recording(
-        "Parquet" if files[0].suffix not in CSV_SUFFIXES else "CSV",
+        kind,
         fields,
         sources,
         files,

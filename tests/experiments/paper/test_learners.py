@@ -214,6 +214,15 @@ def test_a_learner_without_its_library_is_skipped_and_says_why(sets, tmp_path, m
     assert not list((tmp_path / "out").glob("*/torch-bc.json"))
 
 
+def test_a_set_without_a_teacher_has_none_beside_it_and_no_random_pairs(tmp_path):
+    folder = save_set(tmp_path / "alone", data_card={"dataset": "toy", "teacher": "none"})
+    wanted = settings_for(tmp_path, "sklearn-knn", sets=(str(folder),))
+    summary = learners.run(wanted, SILENT)
+    assert summary["teacher"]["alone"] == {"skipped": "the set was made without a teacher"}
+    with pytest.raises(InvalidInputError, match="references=random has the teacher's actions"):
+        learners.run(dataclasses.replace(wanted, references=("random",)), SILENT)
+
+
 def test_a_set_without_its_data_has_no_teacher_beside_it(tmp_path):
     alone = save_set(tmp_path / "alone", data_card={})
     wanted = settings_for(tmp_path, "sklearn-knn", sets=(str(alone),))
