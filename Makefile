@@ -22,7 +22,8 @@ run: venv
 
 results-doc: venv
 	$(BIN)/python experiments/paper/results_table.py
-	$(BIN)/python experiments/paper/one_set_picture.py
+	$(BIN)/python experiments/paper/pairs_table.py
+	$(BIN)/python experiments/paper/one_set_table.py
 	$(BIN)/python experiments/studies/studies_table.py
 
 # Five cells of the committed table, made again and compared with it; another NUMBER, other cells.

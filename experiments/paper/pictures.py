@@ -19,6 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 WIDTH, DPI = 8.0, 200
 # Colours that the colour-blind tell apart as well (Okabe and Ito).
 BLUE, ORANGE = "#0072B2", "#D55E00"
+# Of curves and their markers; those that are one number a place are orange and dashed.
+CURVES = ((BLUE, "o"), ("#009E73", "s"), ("#000000", "^"))
 # Colours of a file; most are blends at the edges of letters.
 COLORS = 64
 # Letters of a line of a row's name.
@@ -62,6 +64,19 @@ class Effect(NamedTuple):
     label: str
     mean: float
     interval: tuple[float, float] | None
+
+
+class Curve(NamedTuple):
+    """A line of a panel.
+
+    label: of the line.
+    x:     [N].
+    y:     [N, K]; with several columns the range of these is shaded about their mean.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: np.ndarray
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
@@ -168,6 +183,39 @@ def draw_effects(effects: Mapping[str, Sequence[Effect]]) -> Figure:
     return figure
 
 
+def draw_curves(panels: Mapping[str, Sequence[Curve]], x: str, y: str) -> Figure:
+    """Curves over a logarithmic axis, side by side, with a line at the teacher's 100.
+
+    Args:
+        panels: curves of each, by title.
+        x: name of the axis.
+        y: name of the other.
+    """
+    figure = blank(LINE * 14)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+        styles = iter(CURVES)
+        for curve in curves:
+            if curve.y.shape[1] == 1:
+                axis.plot(curve.x, curve.y[:, 0], "D--", color=ORANGE, ms=3, label=curve.label)
+                continue
+            color, marker = next(styles)
+            axis.plot(curve.x, curve.y.mean(1), color=color, marker=marker, ms=4, label=curve.label)
+            axis.fill_between(curve.x, curve.y.min(1), curve.y.max(1), color=color, alpha=0.15)
+        ticks = sorted({place for curve in curves for place in curve.x})
+        axis.axhline(100, color="black", lw=1.2, zorder=1)
+        axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axis.set(xscale="log", xlabel=x)
+        axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=8)
+        axis.minorticks_off()
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set(ylabel=y, ylim=(0, None))
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False
+    )
+    return figure
+
+
 def draw_heat_map(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> Figure:
     """Values as colours, each printed in its cell, and the mean of every row.
 
@@ -196,6 +244,20 @@ def draw_heat_map(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -
             ha="center",
             fontweight="bold",
         )
+    return figure
+
+
+def draw_matrix(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> Figure:
+    """Values as colours, each printed in its cell.
+
+    Args:
+        rows: values of each row.
+        columns: their names, with line breaks where they are long.
+    """
+    figure = blank(LINE * (len(rows) + 4))
+    axis = figure.subplots()
+    _cells(axis, np.array([*rows.values()]), columns, "normal")
+    axis.set_yticks(range(len(rows)), rows)
     return figure
 
 

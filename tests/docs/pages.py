@@ -7,7 +7,7 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # Written from templates by `make results-doc`.
-GENERATED = ("results.md", "studies.md")
+GENERATED = ("results.md", "pairs.md", "studies.md", "one_set_table.md")
 
 
 def python_blocks(page: pathlib.Path) -> list[str]:

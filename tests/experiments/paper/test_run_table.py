@@ -83,6 +83,13 @@ def test_the_set_is_kept_and_the_seed_decides_the_pairs(made):
     assert returns[0] != returns[1]
 
 
+def test_sets_have_as_many_pairs_as_asked_for(tmp_path):
+    assert run_table.run(table(tmp_path, rows=("av_pbc",), pairs=8, outer_steps=1)) == []
+    kept = artefacts.load(tmp_path / "sets/toy/av_pbc-kernel-0/distilled.npz")
+    assert len(kept.synthetic.actions) == 8
+    assert cell(tmp_path, "av_pbc-kernel-0")["config"]["pairs"] == 8
+
+
 def test_a_cell_that_exists_is_not_made_again_and_other_settings_are_refused(made, monkeypatch):
     monkeypatch.setattr(run_table, "make", None)
     assert run_table.run(table(made)) == []

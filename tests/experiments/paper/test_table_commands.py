@@ -31,7 +31,8 @@ def command(folder, script, *arguments):
         ),
         ("results_table.py", ["--cells=absent"], "no cells in absent; run_table.py makes them"),
         ("check_results.py", ["--cells=absent"], "no cells in absent; run_table.py makes them"),
-        ("one_set_picture.py", ["--summary=absent"], "no absent; learners.py makes it"),
+        ("one_set_table.py", ["--summaries=absent"], "no absent/pool.json; learners.py makes"),
+        ("pairs_table.py", ["--cells=absent"], "no cells in absent/studies/pairs; run_table.py"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, script, arguments, message):
@@ -50,3 +51,7 @@ def test_cells_that_exist_are_a_table_and_a_document(tmp_path):
     done = command(tmp_path, "results_table.py", f"--cells={cells}", f"--out={out}")
     assert done.stdout == f"written to {out}\n"
     assert out.read_text() == (cells.parent / "results.md").read_text()
+    out = tmp_path / "pairs.md"
+    done = command(tmp_path, "pairs_table.py", f"--cells={cells}", f"--out={out}")
+    assert done.stdout == f"written to {out}\n"
+    assert out.read_text() == (cells.parent / "pairs.md").read_text()

@@ -25,7 +25,7 @@ def command(folder, script, *arguments):
     [
         ("sweep.py", ["--vary=hidden_sizes=3"], "--vary takes setting=value,value,...; got"),
         ("sweep.py", ["--ridge=0.1", "--student=mlp"], "--ridge is for --student=kernel or"),
-        ("pairs.py", ["--sizes=many"], "--sizes takes integers separated by commas, got many"),
+        ("sweep.py", ["--seeds=many"], "--seeds takes integers separated by commas, got many"),
         ("search.py", ["--outer_steps=5"], "--outer_steps cannot be given: this script sets"),
         ("levers.py", ["--student=mlp", "--anneal=constant"], "--anneal cannot be given: this"),
         ("diversity.py", ["--points=15"], "--points must be multiples of ten, got (15,)"),

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pairs
 import pytest
 import shared_cells
 import shared_sets
@@ -129,12 +128,6 @@ def test_the_shared_sets_are_where_their_settings_say(shared_data, name):
     assert len(found.data) > 99_000
 
 
-def test_curves_over_the_number_of_pairs_are_drawn(tmp_path):
-    curve = {"returns": np.array([[1.0, 2.0], [3.0, 5.0]]), "teacher": 4.0}
-    pairs.draw({"hopper-medium": curve, "walker2d-medium": curve}, (8, 64), tmp_path / "x.png")
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-
-
 @pytest.fixture
 def made(monkeypatch, tmp_path):
     """Cells asked for, which are not run: their return is 10 for each seed and one for a pair."""
@@ -164,16 +157,3 @@ def test_a_sweep_has_a_cell_for_every_set_value_and_seed(made, tmp_path, capsys)
     made.clear()
     sweep.run(RunSettings(), sweep.SweepSettings(sets=sets[:1], cells=cells, vary="seed=3,4"))
     assert [seed for _, seed, _ in made] == [3, 4]
-
-
-def test_the_smallest_number_of_pairs_near_the_teacher_is_found(
-    made, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(pairs, "load_problem", lambda *_: None)
-    monkeypatch.setattr(pairs, "teacher_return", lambda *_: 60.0)
-    files = {"cells": str(tmp_path / "cells.jsonl"), "picture": str(tmp_path / "pairs.png")}
-    wanted = pairs.PairsSettings(sets=("hopper-medium",), sizes=(8, 54, 64), **files)
-    pairs.run(RunSettings(), wanted)
-    assert [n for _, _, n in made] == [8, 54, 64]
-    assert "teacher 60.0; smallest N with 90% of it: 54" in capsys.readouterr().out
-    assert (tmp_path / "pairs.png").exists()
