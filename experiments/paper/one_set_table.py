@@ -38,6 +38,10 @@ KINDS = {
         "Default sets, for the kernel student, three seeds",
         "default:\nmade for the\nkernel student",
     ),
+    "mlp": Kind(
+        "Sets for the papers' MLPs, `--config=transfer` with SDW-PBC, one set of each data set",
+        "transfer:\nmade for the\npapers' MLPs",
+    ),
     "random": Kind(
         "Random pairs with the teacher's actions, one set of each data set",
         "random pairs,\nthe teacher's\nactions",

@@ -126,8 +126,8 @@ PROTOCOL = f"""## Protocol
   from the rival of good episodes that failed on them.
 - **Intervals**, 95%: Student's t over the means of seeds, which hold what sets, students and
   episodes vary by; data sets are not mixed, and a mean over several has the degrees of freedom of
-  Welch and Satterthwaite. With one seed there is none. Three seeds of one data set give a wide one,
-  and a rare fall that no seed shows is in none.
+  Welch and Satterthwaite. With one seed there is none. Two or three seeds of one data set give a
+  wide one, and a rare fall that no seed shows is in none.
 - **Hashes** of the data: cells of one data set name up to two, because a hash covered the versions
   of libraries in the recording's file beside its arrays. New ones are of the arrays alone.
 """
