@@ -137,3 +137,27 @@ def test_a_set_is_scored_again_and_its_table_printed(tmp_path):
     assert found["student"] == {**card["student"], "ridge": 0.1, "ensemble": 1}
     assert found["provenance"]["seed"] == 5
     assert row["episodes"] == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "noise"),
+    [
+        ("--student=pool", 0.3),
+        ("--student=pool --teacher=none", 0.0),
+        ("--student=pool --objective=dbc", 0.0),
+        ("--config=transfer --teacher=none", 0.0),
+        ("--student=pool --teacher=none --objective=pbc", 0.3),
+    ],
+)
+def test_a_preset_has_noise_on_states_only_with_a_teacher(arguments, noise):
+    code = (
+        "import sys; from absl import flags; from obd_jax.cli import run; run.define_run_flags(); "
+        "flags.FLAGS(sys.argv); print(run.run_settings().distillation.objective.state_noise)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments.split()],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.stdout == f"{noise}\n", done.stderr
